@@ -1,0 +1,75 @@
+r"""A factor of the model: a module whose forward returns a distribution.
+
+A variational autoencoder is three of them, told apart only by what they are given:
+
+    prior       :math:`p(z)` or :math:`p(z \mid c)`          `forward()` or `forward(c)`
+    posterior   :math:`q(z \mid x)` or :math:`q(z \mid x, c)`    `forward(x)` or `forward(x, c)`
+    likelihood  :math:`p(x \mid z)` or :math:`p(x \mid z, c)`    `forward(z)` or `forward(z, c)`
+
+`VAE` asks of a factor only that it is an `nn.Module` which returns a `torch.distributions.Distribution`, so a module of
+another library (a zuko flow) serves unchanged. `Conditional` adds what vaekit's own factors share.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vaekit.errors import ShapeError
+
+
+class Conditional(nn.Module, ABC):
+    """A distribution that depends on what is given.
+
+    Required: `forward`. Assumed and not checked: the returned distribution treats the rows of its batch independently
+    unless `couples_batch` is set, and constructor arguments stay readable as attributes of the same name, by which a
+    run's configuration describes the object.
+
+    Attributes:
+        couples_batch: whether row i of the output may depend on row j of what is given.
+        is_density: whether the distribution has a density or mass function, so that a bound on log p(x) exists.
+        validate_args: whether returned distributions check their parameters and the values they score.
+    """
+
+    couples_batch: ClassVar[bool] = False
+    is_density: bool = True
+    validate_args: bool = True
+
+    @abstractmethod
+    def forward(self, *given: Tensor) -> Distribution:
+        """Return the distribution given the conditions, whose first dimension is the batch."""
+
+
+@contextmanager
+def unvalidated(model: nn.Module) -> Iterator[None]:
+    """Switch off the argument checks of every factor in a model, as the hot loop does after the data was checked once."""
+    factors = [m for m in model.modules() if isinstance(m, Conditional)]
+    before = [m.validate_args for m in factors]
+    for factor in factors:
+        factor.validate_args = False
+    try:
+        yield
+    finally:
+        for factor, flag in zip(factors, before, strict=True):
+            factor.validate_args = flag
+
+
+def split(output: Tensor, parts: int, owner: str, meaning: str) -> tuple[Tensor, ...]:
+    """Cut a network's output, shape (B, parts * D), into its parameters.
+
+    Raises:
+        ShapeError: if the output is not a batch of vectors or its width is not a multiple of `parts`.
+    """
+    width = output.shape[-1]
+    if output.ndim != 2 or width % parts:
+        example = 2 * parts
+        raise ShapeError(
+            f"`network` returned shape {tuple(output.shape)} for {owner}, which needs (batch, features) with a multiple "
+            f"of {parts} features ({meaning}). For {example // parts} latents, end the network with {example}."
+        )
+    return output.chunk(parts, -1)

@@ -1,0 +1,121 @@
+"""Normal distributions over vectors, parameterised by what networks return: the location and the log-scale."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+
+
+class DiagonalNormal(Distribution):
+    r"""The normal distribution with independent coordinates, :math:`N(\mu, \mathrm{diag}(e^{2 s}))`.
+
+    Arguments:
+        loc: :math:`\mu`, shape (*B, D).
+        log_scale: :math:`s`, shape (*B, D).
+        validate_args: whether to check parameters and values.
+
+    Example:
+        >>> q = DiagonalNormal(torch.zeros(3, 2), torch.zeros(3, 2))
+        >>> q.log_prob(torch.zeros(2))
+        tensor([-1.8379, -1.8379, -1.8379])
+    """
+
+    arg_constraints = {"loc": constraints.real_vector, "log_scale": constraints.real_vector}  # noqa: RUF012
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, loc: Tensor, log_scale: Tensor, validate_args: bool | None = None) -> None:
+        self.loc, self.log_scale = loc, log_scale
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args)
+
+    @property
+    def scale(self) -> Tensor:
+        return self.log_scale.exp()
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    @property
+    def mode(self) -> Tensor:
+        return self.loc
+
+    @property
+    def stddev(self) -> Tensor:
+        return self.scale
+
+    @property
+    def variance(self) -> Tensor:
+        return (2 * self.log_scale).exp()
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> DiagonalNormal:
+        shape = (*batch_shape, *self.event_shape)
+        return DiagonalNormal(self.loc.expand(shape), self.log_scale.expand(shape), self._validate_args)
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        noise = torch.randn(
+            (*sample_shape, *self._batch_shape, *self._event_shape), dtype=self.loc.dtype, device=self.loc.device
+        )
+        return torch.addcmul(self.loc, noise, self.scale)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        standardised = (value - self.loc) * (-self.log_scale).exp()
+        return -(0.5 * standardised.square() + self.log_scale + HALF_LOG_TWO_PI).sum(-1)
+
+    def entropy(self) -> Tensor:
+        return (self.log_scale + (0.5 + HALF_LOG_TWO_PI)).sum(-1)
+
+
+class StandardNormal(Distribution):
+    """The normal distribution :math:`N(0, I)`, with no parameters to compute with.
+
+    Arguments:
+        loc: zeros of shape (*B, D), which give the shape, the type and the device.
+        validate_args: whether to check values.
+
+    Example:
+        >>> StandardNormal(torch.zeros(2)).log_prob(torch.zeros(2))
+        tensor(-1.8379)
+    """
+
+    arg_constraints = {}  # noqa: RUF012
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, loc: Tensor, validate_args: bool | None = None) -> None:
+        self.loc = loc
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    @property
+    def mode(self) -> Tensor:
+        return self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        return torch.ones_like(self.loc)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> StandardNormal:
+        return StandardNormal(self.loc.expand(*batch_shape, *self.event_shape), self._validate_args)
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        return torch.randn(self._extended_shape(torch.Size(sample_shape)), dtype=self.loc.dtype, device=self.loc.device)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        return -0.5 * value.square().sum(-1) - value.shape[-1] * HALF_LOG_TWO_PI
+
+    def entropy(self) -> Tensor:
+        return (self.loc + (0.5 + HALF_LOG_TWO_PI)).sum(-1)

@@ -1,0 +1,88 @@
+"""What every likelihood shares: a network from latents to parameters, the shape of an event, and what it says of itself."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vaekit.conditional import Conditional
+from vaekit.errors import DataError, ShapeError
+from vaekit.shapes import Shape, apply_to_latents, as_shape, numel
+
+
+class Likelihood(Conditional):
+    r"""A distribution :math:`p(x \mid z)` over events of a fixed shape.
+
+    Required: `forward`, and `parameters_per_element` (or `features`, where parameters are not per element). Optional: `problem`.
+    Every subclass is a normalised density or mass function with all its constants unless `is_normalised` is False.
+
+    Attributes:
+        is_discrete: whether it is a mass function, so that its nats are a code length.
+        is_normalised: whether it sums or integrates to 1 on the values it accepts.
+        parameters_per_element: how many numbers of the network's output describe one element of x.
+    """
+
+    is_discrete: ClassVar[bool] = False
+    is_normalised: bool = True
+    parameters_per_element: int = 1
+
+    def __init__(self, network: nn.Module, event_shape: int | Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.event_shape = as_shape(event_shape)
+
+    @property
+    def features(self) -> Shape:
+        """The shape that the network must return per example: the event's, with its first dimension widened."""
+        first, *rest = self.event_shape
+        return (self.parameters_per_element * first, *rest)
+
+    @abstractmethod
+    def forward(self, *given: Tensor) -> Distribution:
+        """Return p(x|z) for latents z, shape (*S, B, D), and optional context, shape (B, ...)."""
+
+    def problem(self, x: Tensor) -> str | None:
+        """Say in one clause why these values, shape (N, *event), cannot be scored, and the way out; None if they can."""
+        return None
+
+    def check(self, x: Tensor) -> None:
+        """Refuse data, shape (N, *event), that this likelihood cannot score.
+
+        Raises:
+            ShapeError: if the events have another shape.
+            DataError: if a value lies outside the support.
+        """
+        if tuple(x.shape[1:]) != self.event_shape:
+            raise ShapeError(
+                f"`event_shape` of {type(self).__name__} is {self.event_shape}, but the data's events have shape "
+                f"{tuple(x.shape[1:])}. Build the likelihood and its network for the data's shape."
+            )
+        if (problem := self.problem(x)) is not None:
+            raise DataError(f"{type(self).__name__} cannot score this data: {problem}")
+
+    def parameters_given(self, *given: Tensor) -> tuple[Tensor, ...]:
+        """Apply the network to latents (and context) and return its parameters, each of shape (*S, B, *event).
+
+        Raises:
+            ShapeError: if the network's output has another size than the event needs.
+        """
+        z, *context = given
+        output = apply_to_latents(self.network, z, *context)
+        lead, count = z.shape[:-1], self.parameters_per_element
+        got = numel(output.shape[len(lead) :])
+        if got != count * numel(self.event_shape):
+            raise ShapeError(
+                f"`network` returned {got} numbers an example for {type(self).__name__}, which needs {count} for each of "
+                f"the {numel(self.event_shape)} elements of an event of shape {self.event_shape}. End the network with "
+                f"{count * numel(self.event_shape)} features or shape {self.features}."
+            )
+        if count == 1:
+            return (output.reshape(*lead, *self.event_shape),)
+        return output.reshape(*lead, count, *self.event_shape).unbind(len(lead))
+
+    def extra_repr(self) -> str:
+        return f"event_shape={self.event_shape}"

@@ -1,0 +1,155 @@
+r"""The model: three distributions, and nothing else.
+
+    prior :math:`p(z)`,  posterior :math:`q(z \mid x)`,  likelihood :math:`p(x \mid z)`
+
+It holds no loss. Objectives ask it for a `Trace`, which is everything that one pass over a batch computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+
+class Trace(NamedTuple):
+    """What one pass over a batch computes.
+
+    Attributes:
+        z: latents drawn from the posterior, reparameterised where it can be, shape (*S, B, D).
+        posterior: q(z|x), batch shape (B,).
+        prior: p(z), batch shape () or (B,).
+        likelihood: p(x|z) at the drawn latents, batch shape (*S, B).
+    """
+
+    z: Tensor
+    posterior: Distribution
+    prior: Distribution
+    likelihood: Distribution
+
+
+class VAE(nn.Module):
+    r"""A variational autoencoder: a prior, a posterior and a likelihood (Kingma and Welling, 2014; Rezende et al., 2014).
+
+    Arguments:
+        prior: returns p(z) for `prior()`, or p(z|c) for `prior(c)`.
+        posterior: returns q(z|x) for `posterior(x)`, or q(z|x, c).
+        likelihood: returns p(x|z) for `likelihood(z)`, or p(x|z, c).
+
+    Each is any module whose forward returns a `torch.distributions.Distribution`.
+
+    Attributes:
+        step: how many training steps the model has taken; annealed quantities are functions of it.
+
+    Example:
+        >>> import vaekit as vk
+        >>> model = vk.VAE(
+        ...     prior=vk.priors.StandardNormal(2),
+        ...     posterior=vk.posteriors.DiagonalNormal(vk.networks.MLP(9, 8, 4)),
+        ...     likelihood=vk.likelihoods.Bernoulli(vk.networks.MLP(2, 8, 9), event_shape=(1, 3, 3)),
+        ... )
+        >>> model.sample((5,)).shape
+        torch.Size([5, 1, 3, 3])
+    """
+
+    step: Tensor
+
+    def __init__(self, prior: nn.Module, posterior: nn.Module, likelihood: nn.Module) -> None:
+        super().__init__()
+        self.prior = prior
+        self.posterior = posterior
+        self.likelihood = likelihood
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def trace(self, x: Tensor, *context: Tensor, samples: Sequence[int] = ()) -> Trace:
+        """Pass a batch, shape (B, *event), through the three factors, with latents of shape (*samples, B, D)."""
+        posterior = self.posterior(x, *context)
+        z = posterior.rsample(samples) if posterior.has_rsample else posterior.sample(samples)
+        return Trace(z, posterior, self.prior(*context), self.likelihood(z, *context))
+
+    def log_joint(self, x: Tensor, z: Tensor, *context: Tensor) -> Tensor:
+        """Compute log p(x, z) in nats, shape (*S, B), for data (B, *event) and latents (*S, B, D)."""
+        return cast(Tensor, self.prior(*context).log_prob(z) + self.likelihood(z, *context).log_prob(x))
+
+    @torch.no_grad()
+    def sample(
+        self, shape: Sequence[int] = (), *context: Tensor, mean: bool = False, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Draw x from the model: z from the prior, then x from p(x|z), or its mean.
+
+        Arguments:
+            shape: how many, shape S.
+            context: conditions, each of shape (B, ...); absent, there is no batch dimension.
+            mean: return the mean of p(x|z) instead of a draw, as figures do.
+            generator: the source of randomness; torch's default one if absent.
+
+        Returns:
+            Data, shape (*S, *event), or (*S, B, *event) with context.
+        """
+        with _evaluating(self), randomness(generator, self.step.device):
+            z = self.prior(*context).sample(torch.Size(shape))
+            return self._emit(z, context, mean)
+
+    @torch.no_grad()
+    def encode(
+        self, x: Tensor, *context: Tensor, sample: bool = False, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Map data, shape (B, *event), to latents, shape (B, D): the posterior's mean, or a draw when asked."""
+        with _evaluating(self), randomness(generator, self.step.device):
+            return self._code(x, context, sample)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor, *context: Tensor) -> Tensor:
+        """Map latents, shape (*S, B, D), to the mean of p(x|z), shape (*S, B, *event)."""
+        with _evaluating(self):
+            return self._emit(z, context, mean=True)
+
+    @torch.no_grad()
+    def reconstruct(
+        self, x: Tensor, *context: Tensor, sample: bool = False, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Encode and decode data, shape (B, *event): through the posterior's mean, or through a draw of z when asked."""
+        with _evaluating(self), randomness(generator, self.step.device):
+            return self._emit(self._code(x, context, sample), context, mean=True)
+
+    def advance(self) -> None:
+        """Count one training step, for the model and for every annealed part (each buffer named `step`)."""
+        torch._foreach_add_([b for name, b in self.named_buffers() if name.rpartition(".")[2] == "step"], 1)
+
+    def _code(self, x: Tensor, context: Sequence[Tensor], sample: bool) -> Tensor:
+        posterior = self.posterior(x, *context)
+        return cast(Tensor, posterior.sample() if sample else posterior.mean)
+
+    def _emit(self, z: Tensor, context: Sequence[Tensor], mean: bool) -> Tensor:
+        likelihood = self.likelihood(z, *context)
+        return cast(Tensor, likelihood.mean if mean else likelihood.sample())
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model in evaluation mode and give every module its own mode back afterwards."""
+    modes = [(m, m.training) for m in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextmanager
+def randomness(generator: torch.Generator | None, device: torch.device) -> Iterator[None]:
+    """Draw from an explicit generator, which distributions do not accept, by lending its state to the default one."""
+    if generator is None:
+        yield
+        return
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        default = torch.cuda.default_generators[device.index or 0] if devices else torch.default_generator
+        default.set_state(generator.get_state())
+        yield
+        generator.set_state(default.get_state())

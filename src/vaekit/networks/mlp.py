@@ -1,0 +1,67 @@
+"""The multilayer perceptron, between events of any shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from vaekit.errors import ShapeError
+from vaekit.shapes import Shape, as_shape, numel
+
+
+class MLP(nn.Module):
+    """Fully connected layers between the given widths, with an activation after every layer but the last.
+
+    Several inputs (data and context) are flattened and concatenated, so the first width is their sum.
+
+    Arguments:
+        inputs: the width, or shape, of one input example.
+        outputs: the next width; the last of all widths may be a shape, into which the output is folded.
+        widths: further widths, so that `MLP(784, 400, 20)` reads in order.
+        hidden: widths put before the last one, so that `MLP(784, 20, hidden=(400,))` is the same network.
+        activation: makes the activation module.
+
+    Raises:
+        ShapeError: in use, if the inputs have another total width.
+
+    Example:
+        >>> MLP(2, 400, (1, 28, 28))(torch.zeros(5, 2)).shape
+        torch.Size([5, 1, 28, 28])
+    """
+
+    def __init__(
+        self,
+        inputs: int | Shape,
+        outputs: int | Shape,
+        *widths: int | Shape,
+        hidden: Sequence[int] = (),
+        activation: Callable[[], nn.Module] = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        self.inputs, self.outputs, self.widths = inputs, outputs, widths
+        self.hidden, self.activation = tuple(hidden), activation
+        *before, last = map(as_shape, (inputs, outputs, *widths))
+        self.output_shape = last
+        self.layers = nn.Sequential(*_layers([*map(numel, before), *hidden, numel(last)], activation))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Map inputs, each of shape (B, ...), to shape (B, *output_shape)."""
+        x = inputs[0].flatten(1) if len(inputs) == 1 else torch.cat([i.flatten(1) for i in inputs], 1)
+        if x.shape[1] != numel(self.inputs):
+            raise ShapeError(
+                f"MLP was built for {numel(self.inputs)} input features and got {x.shape[1]} (inputs of shape "
+                f"{[tuple(i.shape[1:]) for i in inputs]}). Give the total as its first width."
+            )
+        output: Tensor = self.layers(x)
+        return output if len(self.output_shape) == 1 else output.unflatten(1, self.output_shape)
+
+
+def _layers(widths: Sequence[int], activation: Callable[[], nn.Module]) -> Iterator[nn.Module]:
+    """Yield linear layers between successive widths, with an activation between them."""
+    for i, (width, following) in enumerate(pairwise(widths)):
+        if i:
+            yield activation()
+        yield nn.Linear(width, following)

@@ -1,0 +1,94 @@
+r"""The evidence lower bound and its weightings.
+
+.. math::
+    \log p(x) \ge E_{q(z \mid x)}[\log p(x \mid z)] - KL(q(z \mid x) \,\|\, p(z)) = -\text{distortion} - \text{rate}
+
+Training minimises ``distortion + beta * rate``, averaged over the batch; `Terms.bound` is the bound itself, whatever beta is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from vaekit.divergences import divergence
+from vaekit.errors import ConfigError
+from vaekit.model import VAE
+from vaekit.objectives.schedules import Scheduled, value_at
+from vaekit.objectives.terms import Objective, Terms
+
+
+def sample_shape(samples: int) -> tuple[int, ...]:
+    """Return the sample dimensions for a number of samples: none at all for one."""
+    return () if samples == 1 else (samples,)
+
+
+def over_samples(values: Tensor, ndim: int) -> Tensor:
+    """Average away leading sample dimensions until `ndim` dimensions remain."""
+    return values.mean(0) if values.ndim > ndim else values
+
+
+@dataclass(frozen=True)
+class ELBO(Objective):
+    r"""Minimise :math:`E_q[-\log p(x \mid z)] + \beta\, KL(q(z \mid x) \| p(z))` (Kingma and Welling, 2014; Higgins et al., 2017).
+
+    Arguments:
+        beta: the weight of the rate: a number, or a schedule over training steps.
+        samples: how many latents are drawn per example; their terms are averaged.
+        free_bits: nats a latent (or group) that cost nothing, :math:`\sum_j \max(\lambda, E_{batch} KL_j)` (Kingma et al.,
+            2016). The mean over the batch is taken before the maximum, so the loss couples the batch.
+        capacity: if given, the rate enters as :math:`\beta\, |KL - C|` per example, with C in nats, a number or a schedule
+            (Burgess et al., 2018, who use beta = 1000).
+
+    Example:
+        >>> ELBO(beta=4.0)
+        ELBO(beta=4.0, samples=1, free_bits=0.0, capacity=None)
+    """
+
+    beta: Scheduled = 1.0
+    samples: int = 1
+    free_bits: float = 0.0
+    capacity: Scheduled | None = None
+
+    couples_batch: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ConfigError(f"`samples` of ELBO is {self.samples}; at least 1 latent is drawn per example.")
+        if self.free_bits < 0:
+            raise ConfigError(
+                f"`free_bits` of ELBO is {self.free_bits}; it is a number of nats per latent, at least 0."
+            )
+        if self.free_bits and self.capacity is not None:
+            raise ConfigError("`free_bits` and `capacity` of ELBO both change the rate's term; give one of them.")
+
+    def __call__(self, model: VAE, x: Tensor, *context: Tensor) -> Terms:
+        trace = model.trace(x, *context, samples=sample_shape(self.samples))
+        kl = divergence(trace.posterior, trace.prior, trace.z)
+        distortion, rates = over_samples(-trace.likelihood.log_prob(x), 1), over_samples(kl.parts, 2)
+        extras: dict[str, Tensor | float] = {"beta": (beta := value_at(self.beta, model))}
+        if self.capacity is not None:
+            extras["capacity"] = value_at(self.capacity, model)
+        loss = distortion.mean() + beta * self._cost(rates, extras)
+        return Terms(loss, -distortion - rates.sum(-1), distortion, rates, trace, kl.closed_form, extras)
+
+    def _cost(self, rates: Tensor, extras: dict[str, Tensor | float]) -> Tensor:
+        """Reduce the rates, shape (B, G), to the scalar that beta weighs."""
+        if self.capacity is not None:
+            return (rates.sum(-1) - extras["capacity"]).abs().mean()
+        if self.free_bits:
+            return batch_mean(rates).clamp(min=self.free_bits).sum()
+        return rates.sum() / len(rates)
+
+
+def batch_mean(values: Tensor) -> Tensor:
+    """Average over the batch dimension, across all processes of a distributed job; gradients flow to this process's rows."""
+    local = values.mean(0)
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return local
+    total = torch.cat([values.detach().sum(0), values.new_tensor([len(values)])])
+    torch.distributed.all_reduce(total)
+    return local + (total[:-1] / total[-1] - local).detach()

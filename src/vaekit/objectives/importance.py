@@ -1,0 +1,62 @@
+r"""Importance-weighted bounds.
+
+.. math::
+    L_K = E_{z_1 \dots z_K \sim q} \log \frac{1}{K} \sum_k w_k, \qquad w_k = \frac{p(x, z_k)}{q(z_k \mid x)}
+
+:math:`L_1` is the ELBO, and :math:`L_K \le L_{K+1} \le \log p(x)`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from vaekit.divergences import divergence
+from vaekit.errors import ConfigError
+from vaekit.model import VAE, Trace
+from vaekit.objectives.elbo import over_samples
+from vaekit.objectives.terms import Objective, Terms
+
+
+def log_weights(trace: Trace, x: Tensor) -> Tensor:
+    """Compute log p(x, z) - log q(z|x) at the drawn latents, in nats, shape (*S, B)."""
+    log_ratio = trace.prior.log_prob(trace.z) - trace.posterior.log_prob(trace.z)
+    weights: Tensor = trace.likelihood.log_prob(x) + log_ratio
+    return weights
+
+
+@dataclass(frozen=True)
+class IWAE(Objective):
+    """Maximise the importance-weighted bound (Burda, Grosse and Salakhutdinov, 2016).
+
+    Arguments:
+        samples: K, the number of latents drawn per example.
+
+    `Terms.distortion` and `Terms.rates` are the ELBO's, averaged over the samples, for comparison; the loss is minus the bound.
+
+    Example:
+        >>> IWAE(samples=50)
+        IWAE(samples=50)
+    """
+
+    samples: int = 50
+
+    tightens_with_samples: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ConfigError(f"`samples` of IWAE is {self.samples}; at least 1 latent is drawn per example.")
+
+    def __call__(self, model: VAE, x: Tensor, *context: Tensor) -> Terms:
+        trace = model.trace(x, *context, samples=(self.samples,))
+        log_likelihood = trace.likelihood.log_prob(x)  # (K, B)
+        log_ratio = trace.prior.log_prob(trace.z) - trace.posterior.log_prob(trace.z)
+        bound = torch.logsumexp(log_likelihood + log_ratio, 0) - math.log(self.samples)
+        with torch.no_grad():
+            kl = divergence(trace.posterior, trace.prior, trace.z)
+            distortion, rates = -log_likelihood.mean(0), over_samples(kl.parts, 2)
+        return Terms(-bound.mean(), bound, distortion, rates, trace, kl.closed_form)

@@ -1,0 +1,154 @@
+"""Schedules: quantities that change with the number of training steps taken.
+
+A schedule is a pure function of the step, so it is part of the model's state and resumes exactly. Evaluation uses the
+value at the end of the schedule, so that all checkpoints of a run are compared by one and the same objective.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from vaekit.errors import ConfigError
+
+
+class _Stepping(Protocol):
+    step: Tensor
+    training: bool
+
+
+@dataclass(frozen=True)
+class Schedule(ABC):
+    """A quantity that goes from `start` to `stop` within `steps` training steps.
+
+    Arguments:
+        start: the value at step 0.
+        stop: the value from step `steps` on, and in evaluation.
+        steps: the length of the schedule in training steps.
+    """
+
+    start: float = 0.0
+    stop: float = 1.0
+    steps: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ConfigError(f"`steps` of {type(self).__name__} is {self.steps}; a schedule lasts at least 1 step.")
+
+    @abstractmethod
+    def progress(self, fraction: Tensor) -> Tensor:
+        """Map the elapsed fraction of the schedule, which may exceed 1, to the progress from 0 (start) to 1 (stop)."""
+
+    def __call__(self, step: Tensor | int) -> Tensor:
+        """Return the value at a step, as a scalar tensor."""
+        fraction = torch.as_tensor(step).to(torch.get_default_dtype()) / self.steps
+        return self.start + (self.stop - self.start) * self.progress(fraction)
+
+
+@dataclass(frozen=True)
+class Linear(Schedule):
+    """Straight from start to stop, then constant (KL warm-up of Bowman et al., 2016; Sonderby et al., 2016).
+
+    Example:
+        >>> Linear(steps=10)(5)
+        tensor(0.5000)
+    """
+
+    def progress(self, fraction: Tensor) -> Tensor:
+        return fraction.clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """Half a cosine from start to stop, then constant.
+
+    Example:
+        >>> Cosine(start=1.0, stop=0.0, steps=10)(5)
+        tensor(0.5000)
+    """
+
+    def progress(self, fraction: Tensor) -> Tensor:
+        return 0.5 - 0.5 * torch.cos(math.pi * fraction.clamp(0, 1))
+
+
+@dataclass(frozen=True)
+class Sigmoid(Schedule):
+    """A logistic curve, rescaled to pass exactly through start and stop, then constant (Bowman et al., 2016).
+
+    Arguments:
+        sharpness: the logistic's argument runs from -sharpness to sharpness.
+
+    Example:
+        >>> Sigmoid(steps=10)(5)
+        tensor(0.5000)
+    """
+
+    sharpness: float = 6.0
+
+    def progress(self, fraction: Tensor) -> Tensor:
+        low = 1 / (1 + math.exp(self.sharpness))
+        curve = torch.sigmoid(self.sharpness * (2 * fraction.clamp(0, 1) - 1))
+        return (curve - low) / (1 - 2 * low)
+
+
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    """A geometric approach, value = start (stop / start)^fraction, then constant (the temperature of Jang et al., 2017).
+
+    Example:
+        >>> Exponential(start=1.0, stop=0.25, steps=10)(5)
+        tensor(0.5000)
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start <= 0 or self.stop <= 0:
+            raise ConfigError(f"Exponential needs positive values; `start` is {self.start} and `stop` is {self.stop}.")
+
+    def progress(self, fraction: Tensor) -> Tensor:
+        return fraction.clamp(0, 1)
+
+    def __call__(self, step: Tensor | int) -> Tensor:
+        fraction = torch.as_tensor(step).to(torch.get_default_dtype()) / self.steps
+        return self.start * (self.stop / self.start) ** self.progress(fraction)
+
+
+@dataclass(frozen=True)
+class Cyclical(Schedule):
+    """Repeated linear rises, each followed by a plateau at stop (Fu et al., 2019); `steps` is the length of one cycle.
+
+    Arguments:
+        rising: the fraction of a cycle spent rising.
+        cycles: after how many cycles the value stays at stop.
+
+    Example:
+        >>> Cyclical(steps=10)(12)
+        tensor(0.4000)
+    """
+
+    rising: float = 0.5
+    cycles: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.rising <= 1:
+            raise ConfigError(f"`rising` of Cyclical is {self.rising}; it is a fraction of a cycle, in (0, 1].")
+
+    def progress(self, fraction: Tensor) -> Tensor:
+        within = (fraction % 1.0) / self.rising
+        return torch.where(fraction < self.cycles, within.clamp(max=1), torch.ones_like(fraction))
+
+
+Scheduled: TypeAlias = float | Schedule
+
+
+def value_at(quantity: Scheduled, model: _Stepping) -> float | Tensor:
+    """Return the current value of a quantity: by the model's step in training, the schedule's last value in evaluation."""
+    if not isinstance(quantity, Schedule):
+        return quantity
+    return quantity(model.step) if model.training else quantity.stop

@@ -1,0 +1,58 @@
+"""What an objective returns, and what an objective is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor
+
+from vaekit.model import VAE, Trace
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The terms of an objective on one batch, in nats.
+
+    Attributes:
+        loss: what training minimises, a scalar.
+        bound: the objective's bound on log p(x), without weights or penalties, shape (B,).
+        distortion: minus the expected log-likelihood of the data given the latents, shape (B,).
+        rates: the divergence of posterior from prior per latent or group, shape (B, G).
+        trace: the pass that the terms were computed from.
+        closed_form: whether the rates are exact rather than one-sample estimates.
+        extras: further named scalars that belong to the report: the current beta, a penalty.
+    """
+
+    loss: Tensor
+    bound: Tensor
+    distortion: Tensor
+    rates: Tensor
+    trace: Trace
+    closed_form: bool
+    extras: Mapping[str, Tensor | float] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> Tensor:
+        """The divergence of posterior from prior, shape (B,)."""
+        return self.rates.sum(-1)
+
+
+class Objective(ABC):
+    """A callable `(model, x, *context) -> Terms`. Subclasses are frozen dataclasses of their settings.
+
+    Attributes:
+        is_bound: whether `bound` is at most log p(x) in expectation.
+        tightens_with_samples: whether more samples bring `bound` closer to log p(x) in expectation.
+        couples_batch: whether the loss is more than a mean over examples.
+    """
+
+    is_bound: ClassVar[bool] = True
+    tightens_with_samples: ClassVar[bool] = False
+    couples_batch: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(self, model: VAE, x: Tensor, *context: Tensor) -> Terms:
+        """Compute the terms for a batch of data, shape (B, *event), and optional context, shape (B, ...)."""

@@ -1,0 +1,115 @@
+r"""Posteriors: modules that map data x (and context) to :math:`q(z \mid x)`.
+
+Each owns its network, whose last layer is explicit: a posterior's `features(latent)` says how wide it must be.
+Log-scales are bounded smoothly, :math:`s = m \tanh(r / m)` with m = 10, so that no value of the network's output r overflows.
+"""
+
+from __future__ import annotations
+
+from math import isqrt
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import MultivariateNormal
+
+from vaekit import distributions
+from vaekit.conditional import Conditional, split
+from vaekit.errors import ShapeError
+
+MAX_LOG_SCALE = 10.0
+
+
+def bounded(raw: Tensor) -> Tensor:
+    """Bound a log-scale smoothly to (-10, 10); near 0 it is the identity."""
+    return MAX_LOG_SCALE * torch.tanh(raw / MAX_LOG_SCALE)
+
+
+class DiagonalNormal(Conditional):
+    r"""The mean-field posterior :math:`q(z \mid x) = N(\mu(x), \mathrm{diag}(e^{2 s(x)}))` (Kingma and Welling, 2014).
+
+    Arguments:
+        network: maps x, shape (B, ...), to location and log-scale side by side, shape (B, 2 D).
+
+    Raises:
+        ShapeError: in use, if the network returns an odd number of features.
+
+    Example:
+        >>> DiagonalNormal(nn.Linear(784, 2 * 16))(torch.zeros(3, 784)).mean.shape
+        torch.Size([3, 16])
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def features(self, latent: int) -> int:
+        """How many features the network must end with for this many latents."""
+        return 2 * latent
+
+    def forward(self, *given: Tensor) -> distributions.DiagonalNormal:
+        loc, raw = split(self.network(*given), 2, "DiagonalNormal", "location and log-scale of each latent")
+        return distributions.DiagonalNormal(loc, bounded(raw), validate_args=self.validate_args)
+
+
+class FullNormal(Conditional):
+    r"""The posterior with full covariance :math:`q(z \mid x) = N(\mu(x), L(x) L(x)^\top)`, L lower triangular.
+
+    Arguments:
+        network: maps x, shape (B, ...), to shape (B, D + D (D + 1) / 2): the location, the log-diagonal of L (bounded), and
+            the entries of L below the diagonal, row by row.
+
+    Raises:
+        ShapeError: in use, if no whole number of latents has that many features.
+
+    Example:
+        >>> FullNormal(nn.Linear(784, 3 + 6))(torch.zeros(3, 784)).covariance_matrix.shape
+        torch.Size([3, 3, 3])
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def features(self, latent: int) -> int:
+        """How many features the network must end with for this many latents."""
+        return latent * (latent + 3) // 2
+
+    def forward(self, *given: Tensor) -> MultivariateNormal:
+        output: Tensor = self.network(*given)
+        latent = (isqrt(9 + 8 * output.shape[-1]) - 3) // 2
+        if output.ndim != 2 or self.features(latent) != output.shape[-1]:
+            raise ShapeError(
+                f"`network` returned shape {tuple(output.shape)} for FullNormal, which needs (batch, D (D + 3) / 2) features "
+                f"(location, log-diagonal and lower triangle for D latents). For 16 latents, end the network with 152."
+            )
+        loc, diagonal, below = output.split([latent, latent, self.features(latent) - 2 * latent], -1)
+        row, column = torch.tril_indices(latent, latent, -1, device=output.device)
+        factor = torch.diag_embed(bounded(diagonal).exp())
+        factor = factor.index_put((torch.arange(len(output), device=output.device)[:, None], row, column), below)
+        return MultivariateNormal(loc, scale_tril=factor, validate_args=self.validate_args)
+
+
+class Delta(Conditional):
+    """A point instead of a distribution: the encoder of a plain autoencoder. It has no density, so no bound on log p(x) exists.
+
+    Arguments:
+        network: maps x, shape (B, ...), to the code, shape (B, D).
+
+    Example:
+        >>> Delta(nn.Linear(784, 16))(torch.zeros(3, 784)).rsample().shape
+        torch.Size([3, 16])
+    """
+
+    is_density = False
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def features(self, latent: int) -> int:
+        """How many features the network must end with for this many latents."""
+        return latent
+
+    def forward(self, *given: Tensor) -> distributions.Delta:
+        (loc,) = split(self.network(*given), 1, "Delta", "the code itself")
+        return distributions.Delta(loc, validate_args=self.validate_args)
