@@ -90,7 +90,7 @@ class VAE(nn.Module):
         Returns:
             Data, shape (*S, *event), or (*S, B, *event) with context.
         """
-        with _evaluating(self), randomness(generator, self.step.device):
+        with evaluating(self), randomness(generator, self.step.device):
             z = self.prior(*context).sample(torch.Size(shape))
             return self._emit(z, context, mean)
 
@@ -99,13 +99,13 @@ class VAE(nn.Module):
         self, x: Tensor, *context: Tensor, sample: bool = False, generator: torch.Generator | None = None
     ) -> Tensor:
         """Map data, shape (B, *event), to latents, shape (B, D): the posterior's mean, or a draw when asked."""
-        with _evaluating(self), randomness(generator, self.step.device):
+        with evaluating(self), randomness(generator, self.step.device):
             return self._code(x, context, sample)
 
     @torch.no_grad()
     def decode(self, z: Tensor, *context: Tensor) -> Tensor:
         """Map latents, shape (*S, B, D), to the mean of p(x|z), shape (*S, B, *event)."""
-        with _evaluating(self):
+        with evaluating(self):
             return self._emit(z, context, mean=True)
 
     @torch.no_grad()
@@ -113,7 +113,7 @@ class VAE(nn.Module):
         self, x: Tensor, *context: Tensor, sample: bool = False, generator: torch.Generator | None = None
     ) -> Tensor:
         """Encode and decode data, shape (B, *event): through the posterior's mean, or through a draw of z when asked."""
-        with _evaluating(self), randomness(generator, self.step.device):
+        with evaluating(self), randomness(generator, self.step.device):
             return self._emit(self._code(x, context, sample), context, mean=True)
 
     def advance(self) -> None:
@@ -130,7 +130,7 @@ class VAE(nn.Module):
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Put a model in evaluation mode and give every module its own mode back afterwards."""
     modes = [(m, m.training) for m in model.modules()]
     model.eval()
