@@ -1,0 +1,50 @@
+"""What a training loader yields: batches whose order is a function of the seed and the epoch alone.
+
+N processes with a global batch of B rows see what one process with B rows sees: each takes its contiguous part of every
+global batch, and weighs its mean by its share of the rows.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """The rows of one global batch that fall to one process.
+
+    Attributes:
+        given: the data, and its context, each of shape (rows, ...), on the device.
+        share: rows of this process * processes / rows of the global batch, so that the mean over processes of
+            share * local mean is the mean over the global batch.
+    """
+
+    given: tuple[Tensor, ...]
+    share: float
+
+
+class Loader(ABC):
+    """Training batches, epoch by epoch.
+
+    Attributes:
+        steps: batches in an epoch, the last, short one included.
+    """
+
+    steps: int
+
+    @abstractmethod
+    def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of epoch `index` from batch `start` on."""
+
+
+def part(rows: int, rank: int, world: int) -> slice:
+    """Return the rows of a global batch that fall to one process.
+
+    Example:
+        >>> part(10, 0, 4), part(10, 3, 4)
+        (slice(0, 2, None), slice(7, 10, None))
+    """
+    return slice(rows * rank // world, rows * (rank + 1) // world)
