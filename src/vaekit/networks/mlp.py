@@ -15,7 +15,7 @@ from vaekit.shapes import Shape, as_shape, numel
 class MLP(nn.Module):
     """Fully connected layers between the given widths, with an activation after every layer but the last.
 
-    Several inputs (data and context) are flattened and concatenated, so the first width is their sum.
+    Several inputs (data and context) are flattened and concatenated.
 
     Arguments:
         inputs: the width, or shape, of one input example.
@@ -23,6 +23,7 @@ class MLP(nn.Module):
         widths: further widths, so that `MLP(784, 400, 20)` reads in order.
         hidden: widths put before the last one, so that `MLP(784, 20, hidden=(400,))` is the same network.
         activation: makes the activation module.
+        context: the total width of further inputs.
 
     Raises:
         ShapeError: in use, if the inputs have another total width.
@@ -39,21 +40,22 @@ class MLP(nn.Module):
         *widths: int | Shape,
         hidden: Sequence[int] = (),
         activation: Callable[[], nn.Module] = nn.ReLU,
+        context: int = 0,
     ) -> None:
         super().__init__()
         self.inputs, self.outputs, self.widths = inputs, outputs, widths
-        self.hidden, self.activation = tuple(hidden), activation
-        *before, last = map(as_shape, (inputs, outputs, *widths))
-        self.output_shape = last
-        self.layers = nn.Sequential(*_layers([*map(numel, before), *hidden, numel(last)], activation))
+        self.hidden, self.activation, self.context = tuple(hidden), activation, context
+        *between, last = map(as_shape, (outputs, *widths))
+        self.width, self.output_shape = numel(inputs) + context, last
+        self.layers = nn.Sequential(*_layers([self.width, *map(numel, between), *hidden, numel(last)], activation))
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Map inputs, each of shape (B, ...), to shape (B, *output_shape)."""
         x = inputs[0].flatten(1) if len(inputs) == 1 else torch.cat([i.flatten(1) for i in inputs], 1)
-        if x.shape[1] != numel(self.inputs):
+        if x.shape[1] != self.width:
             raise ShapeError(
-                f"MLP was built for {numel(self.inputs)} input features and got {x.shape[1]} (inputs of shape "
-                f"{[tuple(i.shape[1:]) for i in inputs]}). Give the total as its first width."
+                f"MLP was built for {self.width} input features and got {x.shape[1]} (inputs of shape "
+                f"{[tuple(i.shape[1:]) for i in inputs]}). Give the data's width first, and the context's as `context`."
             )
         output: Tensor = self.layers(x)
         return output if len(self.output_shape) == 1 else output.unflatten(1, self.output_shape)
