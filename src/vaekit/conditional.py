@@ -67,9 +67,9 @@ def split(output: Tensor, parts: int, owner: str, meaning: str) -> tuple[Tensor,
     """
     width = output.shape[-1]
     if output.ndim != 2 or width % parts:
-        example = 2 * parts
+        latents = max(1, width // parts)
         raise ShapeError(
-            f"`network` returned shape {tuple(output.shape)} for {owner}, which needs (batch, features) with a multiple "
-            f"of {parts} features ({meaning}). For {example // parts} latents, end the network with {example}."
+            f"`network` returned shape {tuple(output.shape)} for {owner}, which needs (batch, {parts} D) for D latents "
+            f"({meaning}). For {latents} latents, end the network with {parts * latents}."
         )
     return output.chunk(parts, -1)

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from torch import Tensor
-from torch.distributions import Distribution, Independent, kl_divergence
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence
 
 from vaekit.distributions import Delta, DiagonalNormal, StandardNormal
+from vaekit.errors import ShapeError
 
 Form = Callable[[Any, Any, Tensor], Tensor]
 _forms: dict[tuple[type[Distribution], type[Distribution]], Form] = {}
@@ -52,12 +53,21 @@ def divergence(q: Distribution, p: Distribution, z: Tensor) -> Divergence:
     Returns:
         The divergence in nats, per latent or group.
 
+    Raises:
+        ShapeError: if q and p are distributions of events of different shapes.
+
     Example:
         >>> import torch
         >>> q = DiagonalNormal(torch.ones(1, 2), torch.zeros(1, 2))
         >>> divergence(q, StandardNormal(torch.zeros(2)), q.rsample())
         Divergence(parts=tensor([[0.5000, 0.5000]]), closed_form=True)
     """
+    if q.event_shape != p.event_shape:
+        raise ShapeError(
+            f"The posterior's latents have shape {tuple(q.event_shape)} and the prior's {tuple(p.event_shape)}. Give the "
+            f"prior, and the network of the posterior, the same number of latents."
+        )
+    q, p = _lean(q), _lean(p)
     form = _forms.get((type(q), type(p))) or _inherited(q, p)
     if form is not None:
         return Divergence(form(q, p, z), True)
@@ -65,6 +75,13 @@ def divergence(q: Distribution, p: Distribution, z: Tensor) -> Divergence:
         return Divergence(kl_divergence(q, p).unsqueeze(-1), True)
     except NotImplementedError:
         return Divergence((q.log_prob(z) - p.log_prob(z)).unsqueeze(-1), False)
+
+
+def _lean(law: Distribution) -> Distribution:
+    """Read torch's vector of independent normals as a DiagonalNormal, so that it shares the closed forms."""
+    if not isinstance(law, Independent) or law.reinterpreted_batch_ndims != 1 or not isinstance(law.base_dist, Normal):
+        return law
+    return DiagonalNormal(law.base_dist.loc, law.base_dist.scale.log(), validate_args=False)
 
 
 def _inherited(q: Distribution, p: Distribution) -> Form | None:
@@ -82,6 +99,18 @@ def _diagonal_standard(q: DiagonalNormal, p: StandardNormal, z: Tensor) -> Tenso
 def _diagonal_diagonal(q: DiagonalNormal, p: DiagonalNormal, z: Tensor) -> Tensor:
     shift, stretch = (q.loc - p.loc) * (-p.log_scale).exp(), q.log_scale - p.log_scale
     return 0.5 * (shift.square() + (2 * stretch).exp() - 1) - stretch
+
+
+@register(MultivariateNormal, StandardNormal)
+def _full_standard(q: MultivariateNormal, p: StandardNormal, z: Tensor) -> Tensor:
+    """Part i is the mean divergence of latent i given the latents before it."""
+    return 0.5 * (q.variance + q.loc.square() - 1) - q.scale_tril.diagonal(dim1=-2, dim2=-1).log()
+
+
+@register(MultivariateNormal, DiagonalNormal)
+def _full_diagonal(q: MultivariateNormal, p: DiagonalNormal, z: Tensor) -> Tensor:
+    stretched = (q.variance + (q.loc - p.loc).square()) * (-2 * p.log_scale).exp()
+    return 0.5 * (stretched - 1) + p.log_scale - q.scale_tril.diagonal(dim1=-2, dim2=-1).log()
 
 
 @register(Independent, Independent)

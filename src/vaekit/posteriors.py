@@ -80,7 +80,8 @@ class FullNormal(Conditional):
         if output.ndim != 2 or self.features(latent) != output.shape[-1]:
             raise ShapeError(
                 f"`network` returned shape {tuple(output.shape)} for FullNormal, which needs (batch, D (D + 3) / 2) features "
-                f"(location, log-diagonal and lower triangle for D latents). For 16 latents, end the network with 152."
+                f"(location, log-diagonal and lower triangle for D latents). For {max(1, latent)} latents, end the network "
+                f"with {self.features(max(1, latent))}."
             )
         loc, diagonal, below = output.split([latent, latent, self.features(latent) - 2 * latent], -1)
         row, column = torch.tril_indices(latent, latent, -1, device=output.device)

@@ -9,7 +9,6 @@ Training minimises ``distortion + beta * rate``, averaged over the batch; `Terms
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -53,8 +52,6 @@ class ELBO(Objective):
     free_bits: float = 0.0
     capacity: Scheduled | None = None
 
-    couples_batch: ClassVar[bool] = False
-
     def __post_init__(self) -> None:
         if self.samples < 1:
             raise ConfigError(f"`samples` of ELBO is {self.samples}; at least 1 latent is drawn per example.")
@@ -64,6 +61,10 @@ class ELBO(Objective):
             )
         if self.free_bits and self.capacity is not None:
             raise ConfigError("`free_bits` and `capacity` of ELBO both change the rate's term; give one of them.")
+
+    @property
+    def couples_batch(self) -> bool:
+        return self.free_bits > 0
 
     def __call__(self, model: VAE, x: Tensor, *context: Tensor) -> Terms:
         trace = model.trace(x, *context, samples=sample_shape(self.samples))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -36,6 +35,9 @@ class IWAE(Objective):
     Arguments:
         samples: K, the number of latents drawn per example.
 
+    Raises:
+        ConfigError: if `samples` is below 1; in use, if the posterior has no density.
+
     `Terms.distortion` and `Terms.rates` are the ELBO's, averaged over the samples, for comparison; the loss is minus the bound.
 
     Example:
@@ -45,13 +47,20 @@ class IWAE(Objective):
 
     samples: int = 50
 
-    tightens_with_samples: ClassVar[bool] = True
-
     def __post_init__(self) -> None:
         if self.samples < 1:
             raise ConfigError(f"`samples` of IWAE is {self.samples}; at least 1 latent is drawn per example.")
 
+    @property
+    def tightens_with_samples(self) -> bool:
+        return True
+
     def __call__(self, model: VAE, x: Tensor, *context: Tensor) -> Terms:
+        if not getattr(model.posterior, "is_density", True):
+            raise ConfigError(
+                f"IWAE weighs latents by the posterior's density, and {type(model.posterior).__name__} has none. Choose a "
+                f"posterior with a density, such as DiagonalNormal, or the objective ELBO."
+            )
         trace = model.trace(x, *context, samples=(self.samples,))
         log_likelihood = trace.likelihood.log_prob(x)  # (K, B)
         log_ratio = trace.prior.log_prob(trace.z) - trace.posterior.log_prob(trace.z)

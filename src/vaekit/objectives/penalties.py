@@ -25,6 +25,18 @@ class L2(Objective):
     objective: Objective
     weight: float = 0.01
 
+    @property
+    def is_bound(self) -> bool:
+        return self.objective.is_bound
+
+    @property
+    def tightens_with_samples(self) -> bool:
+        return self.objective.tightens_with_samples
+
+    @property
+    def couples_batch(self) -> bool:
+        return self.objective.couples_batch
+
     def __call__(self, model: VAE, x: Tensor, *context: Tensor) -> Terms:
         terms = self.objective(model, x, *context)
         norms = torch._foreach_norm([p for p in model.parameters() if p.requires_grad])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -41,17 +40,22 @@ class Terms:
 
 
 class Objective(ABC):
-    """A callable `(model, x, *context) -> Terms`. Subclasses are frozen dataclasses of their settings.
+    """A callable `(model, x, *context) -> Terms`. Subclasses are frozen dataclasses of their settings."""
 
-    Attributes:
-        is_bound: whether `bound` is at most log p(x) in expectation.
-        tightens_with_samples: whether more samples bring `bound` closer to log p(x) in expectation.
-        couples_batch: whether the loss is more than a mean over examples.
-    """
+    @property
+    def is_bound(self) -> bool:
+        """Whether `Terms.bound` is at most log p(x) in expectation."""
+        return True
 
-    is_bound: ClassVar[bool] = True
-    tightens_with_samples: ClassVar[bool] = False
-    couples_batch: ClassVar[bool] = False
+    @property
+    def tightens_with_samples(self) -> bool:
+        """Whether more samples bring `Terms.bound` closer to log p(x) in expectation."""
+        return False
+
+    @property
+    def couples_batch(self) -> bool:
+        """Whether the loss is more than a mean over examples."""
+        return False
 
     @abstractmethod
     def __call__(self, model: VAE, x: Tensor, *context: Tensor) -> Terms:
