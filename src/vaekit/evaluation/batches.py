@@ -1,0 +1,61 @@
+"""How evaluation goes through data: batch by batch, without gradients, without touching the caller's random state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from vaekit.conditional import unvalidated
+from vaekit.errors import DataError
+from vaekit.model import VAE, evaluating, randomness
+
+Batches: TypeAlias = Iterable[Tensor | Sequence[Tensor]]
+
+
+@contextmanager
+def inference(model: VAE, seed: int | None = None) -> Iterator[None]:
+    """Put a model in evaluation mode, without gradients or hot-loop checks, and with random draws that depend on the seed alone.
+
+    The modes, the checks and the caller's random state are as before afterwards. Without a seed the caller's random
+    state is used, and moves on.
+    """
+    device = model.step.device
+    generator = None
+    if seed is not None:
+        generator = torch.Generator(device if device.type == "cuda" else "cpu").manual_seed(seed)
+    with ExitStack() as stack:
+        for context in (torch.no_grad(), evaluating(model), unvalidated(model), randomness(generator, device)):
+            stack.enter_context(context)
+        yield
+
+
+def unpacked(model: VAE, batches: Batches, limit: int | None = None) -> Iterator[tuple[Tensor, ...]]:
+    """Yield `(x, *context)` on the model's device, each of shape (B, ...), until `limit` rows were seen.
+
+    Arguments:
+        model: the model that the data is for; a likelihood with a `check` refuses what it cannot score.
+        batches: tuples `(x, *context)`, or tensors x.
+        limit: how many rows are taken at most.
+
+    Raises:
+        DataError: if there is no row, or a value cannot be scored.
+    """
+    check = getattr(model.likelihood, "check", None)
+    rows = 0
+    for batch in batches:
+        room = None if limit is None else limit - rows
+        given = tuple(t[:room].to(model.step.device) for t in ((batch,) if isinstance(batch, Tensor) else batch))
+        if not len(given[0]):
+            continue
+        if check is not None:
+            check(given[0])
+        rows += len(given[0])
+        yield given
+        if rows == limit:
+            return
+    if not rows:
+        raise DataError("`batches` holds no example. Give at least one (a generator is used up by its first pass).")

@@ -1,0 +1,242 @@
+r"""How likely data is under a model: bounds, importance sampling, and code lengths.
+
+.. math::
+    \log p(x) \approx \log \frac{1}{K} \sum_{k=1}^K \frac{p(x, z_k)}{q(z_k \mid x)}, \qquad z_k \sim q(z \mid x)
+
+The exponential of the estimate is unbiased for p(x); the estimate itself is too low in expectation, by about
+:math:`\mathrm{Var}(w / p(x)) / 2K` nats (Burda, Grosse and Salakhutdinov, 2016). The terms are those of the objective
+`IWAE`, so that training and evaluation measure one quantity. A code length in bits follows from nats:
+:math:`(-\log p(x) + \text{offset}) / (D \log 2)`, the offset being what turns a density of dequantised or rescaled values
+into the probability of the stored ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vaekit.errors import ConfigError, NonFiniteError
+from vaekit.evaluation.batches import Batches, inference, unpacked
+from vaekit.evaluation.moments import Moments
+from vaekit.evaluation.representation import ACTIVE, posterior_mean
+from vaekit.evaluation.summary import Evaluation
+from vaekit.model import VAE
+from vaekit.objectives.importance import IWAE
+
+CACHED, RESIDENT = (
+    2**20,
+    2**26,
+)  # elements of x at once: an array that fits a processor's cache, one that fills a device
+SCALARS = ("elbo", "rate", "distortion", "log_likelihood", "bits_per_dim")
+NO_BOUND = "the posterior has no density, so no bound on log p(x) exists"
+NO_MASS = "the likelihood is a density of real values, whose nats are not a code length of the stored data"
+NOT_NORMALISED = "the likelihood is not normalised, so its nats are not a code length"
+
+
+class Estimates(NamedTuple):
+    """What importance sampling finds for each of B examples, in nats.
+
+    Attributes:
+        log_likelihood: the estimate of log p(x), shape (B,).
+        distortion: minus the mean log-likelihood given the latents, shape (B,).
+        rates: the divergence of posterior from prior per latent or group, shape (B, G).
+        codes: the posterior means, shape (B, D).
+        closed_form: whether the rates are exact.
+    """
+
+    log_likelihood: Tensor
+    distortion: Tensor
+    rates: Tensor
+    codes: Tensor
+    closed_form: bool
+
+
+def log_likelihood(model: VAE, x: Tensor, *context: Tensor, samples: int = 1000, chunk: int = 64) -> Tensor:
+    """Estimate log p(x) by importance sampling from the posterior, without gradients and in evaluation mode.
+
+    Arguments:
+        model: the model.
+        x: data, shape (B, *event).
+        context: conditions, each of shape (B, ...).
+        samples: K, how many latents are drawn per example: exactly that many, whatever `chunk` is.
+        chunk: how many of them are drawn at once; the law of the result does not depend on it.
+
+    Returns:
+        Nats, shape (B,).
+
+    Raises:
+        ConfigError: if `samples` or `chunk` is below 1.
+        DataError: if the likelihood cannot score a value.
+
+    Example:
+        >>> import vaekit as vk
+        >>> posterior = vk.posteriors.DiagonalNormal(vk.networks.MLP(9, 4))
+        >>> likelihood = vk.likelihoods.Bernoulli(vk.networks.MLP(2, 9), (1, 3, 3))
+        >>> model = vk.VAE(vk.priors.StandardNormal(2), posterior, likelihood)
+        >>> log_likelihood(model, torch.ones(5, 1, 3, 3), samples=100).shape
+        torch.Size([5])
+    """
+    with inference(model):
+        blocks = [estimate(model, *given, samples=samples, chunk=chunk) for given in unpacked(model, [(x, *context)])]
+    return torch.cat([block.log_likelihood for block in blocks])
+
+
+def estimate(model: VAE, x: Tensor, *context: Tensor, samples: int, chunk: int) -> Estimates:
+    """Run importance sampling for a batch, shape (B, *event), with the caller's gradient and evaluation modes.
+
+    Few examples with many samples are passed at once, so that the arrays stay in the processor's cache and the encoder's
+    share of the work is small.
+    """
+    if samples < 1 or chunk < 1:
+        raise ConfigError(f"`samples` is {samples} and `chunk` is {chunk}; both are at least 1.")
+    chunk = min(chunk, samples)
+    budget = CACHED if x.device.type == "cpu" else RESIDENT
+    rows = max(1, budget // (chunk * x[0].numel()))
+    blocks = [
+        _streamed(model, block, samples, chunk) for block in zip(*(t.split(rows) for t in (x, *context)), strict=True)
+    ]
+    bounds, distortions, rates, codes, exact = zip(*blocks, strict=True)
+    return Estimates(torch.cat(bounds), torch.cat(distortions), torch.cat(rates), torch.cat(codes), all(exact))
+
+
+def _streamed(model: VAE, given: tuple[Tensor, ...], samples: int, chunk: int) -> Estimates:
+    """Draw `samples` latents, `chunk` at a time and the rest last, and keep only what is summed."""
+    parts, closed_form = [], True
+    for start in range(0, samples, chunk):
+        k = min(chunk, samples - start)
+        terms = IWAE(samples=k)(model, *given)
+        parts.append(
+            (terms.bound + math.log(k), k * terms.distortion, k * terms.rates, k * posterior_mean(terms.trace))
+        )
+        closed_form = terms.closed_form
+    bounds, *sums = map(torch.stack, zip(*parts, strict=True))
+    distortion, rates, codes = (total.sum(0) / samples for total in sums)
+    return Estimates(bounds.logsumexp(0) - math.log(samples), distortion, rates, codes, closed_form)
+
+
+def evaluate(
+    model: VAE,
+    batches: Batches,
+    *,
+    samples: int = 128,
+    chunk: int = 64,
+    bits_offset: float | None = None,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Judge a model on data: bound, rate, distortion, log-likelihood, code length and active units.
+
+    Every number is a sum over examples divided by their number, whatever the sizes of the batches. The result is a
+    function of the model, the data, the settings and the seed; the caller's random state stays as it was.
+
+    Arguments:
+        model: the model; its modes come back as they were.
+        batches: tuples `(x, *context)`, each tensor of shape (B, ...).
+        samples: latents drawn per example, for all terms.
+        chunk: how many of them are drawn at once.
+        bits_offset: nats per example to add to minus the log-density for the code length of the stored values; None where
+            no code length exists. A likelihood that is a mass function needs none.
+        seed: of the draws, and of random transforms in `batches`.
+        progress: called with the number of examples done after every batch.
+
+    Raises:
+        ConfigError: if `samples` or `chunk` is below 1.
+        DataError: if there is no example, or the likelihood cannot score a value.
+        NonFiniteError: if a term is a NaN or an infinity.
+
+    Example:
+        >>> import vaekit as vk
+        >>> posterior = vk.posteriors.DiagonalNormal(vk.networks.MLP(9, 4))
+        >>> likelihood = vk.likelihoods.Bernoulli(vk.networks.MLP(2, 9), (1, 3, 3))
+        >>> model = vk.VAE(vk.priors.StandardNormal(2), posterior, likelihood)
+        >>> evaluation = evaluate(model, [(torch.ones(5, 1, 3, 3),)])
+        >>> evaluation.examples, evaluation.latents
+        (5, 2)
+    """
+    moments: dict[str, Moments] = defaultdict(Moments)
+    no_bound = None if getattr(model.posterior, "is_density", True) else NO_BOUND
+    no_code = no_bound or _why_no_code(model, bits_offset)
+    with inference(model, seed):
+        for given in unpacked(model, batches):
+            found = estimate(model, *given, samples=samples, chunk=chunk)
+            quantities = _quantities(found, no_bound is None)
+            if no_code is None:
+                quantities["bits_per_dim"] = bits_per_dim(found.log_likelihood, given[0][0].numel(), bits_offset or 0.0)
+            _accumulate(moments, quantities)
+            if progress is not None:
+                progress(moments["codes"].count)
+    variances = moments["codes"].variance
+    return Evaluation(
+        elbo=_mean(moments, "elbo"),
+        rate=_mean(moments, "rate"),
+        distortion=moments["distortion"].mean.item(),
+        log_likelihood=_mean(moments, "log_likelihood"),
+        bits_per_dim=_mean(moments, "bits_per_dim"),
+        standard_error={name: moments[name].standard_error if name in moments else None for name in SCALARS},
+        samples=samples,
+        examples=moments["codes"].count,
+        dimensions=given[0][0].numel(),
+        latents=len(variances),
+        rates=tuple(moments["rates"].mean.tolist()) if "rates" in moments else None,
+        code_variances=tuple(variances.tolist()),
+        active_units=int((variances > ACTIVE).sum()),
+        closed_form=found.closed_form,
+        relaxed=not getattr(model.likelihood, "is_normalised", True),
+        bound_reason=no_bound,
+        bits_per_dim_reason=no_code,
+    )
+
+
+def _mean(moments: Mapping[str, Moments], name: str) -> float | None:
+    return moments[name].mean.item() if name in moments else None
+
+
+def bits_per_dim(log_likelihood: Tensor, dimensions: int, offset: float = 0.0) -> Tensor:
+    r"""Turn log-densities in nats into the bits that each element of the stored data costs, :math:`(o - \log p) / (D \log 2)`.
+
+    Example:
+        >>> bits_per_dim(torch.tensor([0.0]), 784, offset=784 * math.log(256))
+        tensor([8.])
+    """
+    return (offset - log_likelihood) / (dimensions * math.log(2))
+
+
+def _why_no_code(model: VAE, bits_offset: float | None) -> str | None:
+    """Say why nats are not a code length of the stored data; None if they are."""
+    if not getattr(model.likelihood, "is_normalised", True):
+        return NOT_NORMALISED
+    if bits_offset is None and not getattr(model.likelihood, "is_discrete", False):
+        return NO_MASS
+    return None
+
+
+def _quantities(found: Estimates, bounded: bool) -> dict[str, Tensor]:
+    """Name what is averaged over examples, each of shape (B,) or (B, ...)."""
+    quantities = {"distortion": found.distortion, "codes": found.codes}
+    if bounded:
+        rate = found.rates.sum(-1)
+        quantities |= {"elbo": -found.distortion - rate, "rate": rate, "rates": found.rates}
+        quantities |= {"log_likelihood": found.log_likelihood}
+    return quantities
+
+
+def _accumulate(moments: dict[str, Moments], quantities: Mapping[str, Tensor]) -> None:
+    """Add a batch of examples to the moments of every quantity.
+
+    Raises:
+        NonFiniteError: if one of them is a NaN or an infinity.
+    """
+    for name, rows in quantities.items():
+        finite = rows.isfinite().flatten(1).all(1) if rows.ndim > 1 else rows.isfinite()
+        if not finite.all():
+            first = int(finite.int().argmin())
+            raise NonFiniteError(
+                f"`{name}` of example {moments[name].count + first} is {rows[first].tolist()}: the example, or the model's "
+                f"parameters, are out of range. Look at that example, or evaluate an earlier checkpoint."
+            )
+        moments[name].add(rows)

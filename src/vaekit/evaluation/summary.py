@@ -1,0 +1,159 @@
+r"""What an evaluation says, for programs (`as_dict`, `to_json`) and for people (`rich.print`, `findings`).
+
+All numbers are means over examples, in nats per example unless the name says otherwise; a standard error is the spread over
+examples divided by the root of their number, so it speaks of the sample of test data, not of another training run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+class Finding(NamedTuple):
+    """One line of an evaluation for a person.
+
+    Attributes:
+        name: what was measured.
+        value: the number as text, with its standard error where it has one, or why there is none.
+        unit: its unit.
+        meaning: a sentence on how to read it.
+    """
+
+    name: str
+    value: str
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    r"""How well a model explains data.
+
+    Attributes:
+        elbo: the evidence lower bound on log p(x), -distortion - rate; None where no bound exists.
+        rate: the divergence of posterior from prior; None where it is infinite.
+        distortion: minus the expected log-likelihood of the data given the latents.
+        log_likelihood: the importance-sampled estimate of log p(x) with `samples` latents (Burda et al., 2016), itself a
+            lower bound in expectation; None where no bound exists.
+        bits_per_dim: the code length -log p(x) over the number of elements, in bits; None where no code length exists.
+        standard_error: of each of the above by name, over examples; None for one example.
+        samples: how many latents were drawn per example.
+        examples: how many examples were seen.
+        dimensions: the number of elements of an example.
+        latents: the number of latents D.
+        rates: the mean divergence of each latent or group, shape (G,); None where the rate is.
+        code_variances: the variance over the data of each latent's posterior mean, shape (D,).
+        active_units: how many of those exceed 0.01 (Burda et al., 2016).
+        closed_form: whether the rates are exact given the posterior, rather than estimated at its samples.
+        relaxed: whether the likelihood is not normalised, so that no number here is a likelihood.
+        bound_reason: why `elbo`, `rate` and `log_likelihood` are None.
+        bits_per_dim_reason: why `bits_per_dim` is None.
+    """
+
+    elbo: float | None
+    rate: float | None
+    distortion: float
+    log_likelihood: float | None
+    bits_per_dim: float | None
+    standard_error: Mapping[str, float | None]
+    samples: int
+    examples: int
+    dimensions: int
+    latents: int
+    rates: tuple[float, ...] | None
+    code_variances: tuple[float, ...]
+    active_units: int
+    closed_form: bool
+    relaxed: bool
+    bound_reason: str | None = None
+    bits_per_dim_reason: str | None = None
+
+    @property
+    def bits_per_dim_is_bound(self) -> bool:
+        """Whether `bits_per_dim` is an upper bound in expectation, as every importance-sampled code length is."""
+        return self.bits_per_dim is not None
+
+    def as_dict(self) -> dict[str, object]:
+        """Return everything as plain data: numbers, lists, strings and None."""
+        return {
+            **asdict(self),
+            "standard_error": dict(self.standard_error),
+            "rates": None if self.rates is None else list(self.rates),
+            "code_variances": list(self.code_variances),
+            "bits_per_dim_is_bound": self.bits_per_dim_is_bound,
+            "unit": "nats per example",
+        }
+
+    def to_json(self) -> str:
+        """Write `as_dict` as strict JSON."""
+        return json.dumps(self.as_dict(), indent=2, allow_nan=False)
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield the numbers as lines for a person, the most important first."""
+        estimated = "" if self.closed_form else ", estimated at the samples"
+        yield self._finding("ELBO", "elbo", self._bound_meaning())
+        yield self._finding("distortion", "distortion", "what the data costs once its code is known: reconstruction.")
+        yield self._finding("rate", "rate", f"what the code costs: divergence of posterior from prior{estimated}.")
+        yield self._finding("log-likelihood", "log_likelihood", self._likelihood_meaning())
+        yield self._finding(
+            "bits per dimension",
+            "bits_per_dim",
+            f"the code length of one of the {self.dimensions} elements, an upper bound in expectation.",
+            unit="bits",
+        )
+        yield Finding(
+            "active units",
+            f"{self.active_units} of {self.latents}",
+            "latents",
+            "latents whose posterior mean varies over the data by more than 0.01; the others carry nothing.",
+        )
+
+    def _bound_meaning(self) -> str:
+        if self.relaxed:
+            return "not a likelihood: grey values were scored by a cross-entropy that is not normalised."
+        return "a lower bound on the log-likelihood of an example; higher is better."
+
+    def _likelihood_meaning(self) -> str:
+        if self.relaxed:
+            return f"not a likelihood, for the same reason; {self.samples} importance samples."
+        return f"estimated with {self.samples} importance samples; too low in expectation, less so with more samples."
+
+    def _finding(self, name: str, key: str, meaning: str, unit: str = "nats") -> Finding:
+        value: float | None = getattr(self, key)
+        if value is None:
+            reason = self.bits_per_dim_reason if key == "bits_per_dim" else self.bound_reason
+            return Finding(name, "none", unit, reason or "")
+        label = f"{name} (relaxed)" if self.relaxed and key in ("elbo", "log_likelihood") else name
+        return Finding(label, with_error(value, self.standard_error[key]), unit, meaning)
+
+    def __rich__(self) -> Table:
+        from rich.table import Table
+
+        table = Table(title=f"{self.examples} examples", caption="± is one standard error over examples", box=None)
+        table.add_column("per example", style="bold")
+        table.add_column("value", justify="right", no_wrap=True)
+        table.add_column("unit")
+        table.add_column("meaning", style="dim")
+        for finding in self.findings():
+            table.add_row(*finding)
+        return table
+
+
+def with_error(value: float, error: float | None) -> str:
+    """Write a number with as many decimals as its standard error supports.
+
+    Example:
+        >>> with_error(-104.1234, 0.2345), with_error(0.18, None)
+        ('-104.12 ± 0.23', '0.1800')
+    """
+    if not error:
+        return f"{value:.4f}"
+    decimals = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
