@@ -35,6 +35,49 @@ class Decoding:
 
 
 @dataclass(frozen=True)
+class ArrayFile:
+    """Where the data is in a file of arrays (`.npy`, `.npz`, `.mat`), and what one row of it is.
+
+    Attributes:
+        key: name of the array in the file; None finds it where there is no choice.
+        labels: name of the array of labels in the file, or the path of another `.npy` file.
+        transpose: whether the last axis of the array counts the rows, as MATLAB's users arrange it, instead of the first.
+        shape: shape of one row, into which each is folded.
+
+    Example:
+        The Frey faces, 1965 columns of 28 x 20 pixels: `ArrayFile(key="ff", transpose=True, shape=(1, 28, 20))`.
+    """
+
+    key: str | None = None
+    labels: str | None = None
+    transpose: bool = False
+    shape: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.shape is not None:
+            object.__setattr__(self, "shape", tuple(self.shape))
+
+
+@dataclass(frozen=True)
+class Table:
+    """How the columns of a table (`.csv`, `.parquet`) are used.
+
+    Attributes:
+        label: the column of labels; None takes a column called label, class or target, and "" keeps all columns as data.
+        ignore: columns that are left out.
+    """
+
+    label: str | None = None
+    ignore: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ignore", tuple(self.ignore))
+
+
+Options: TypeAlias = Decoding | ArrayFile | Table
+
+
+@dataclass(frozen=True)
 class Source:
     """Arrays that a reader found.
 
@@ -44,15 +87,18 @@ class Source:
             (N, *event): images as (N, C, H, W), uint8 where they are on a grid of 256 values; memory-mapped where large.
         labels: split name to integer classes or float factors, shape (N,) or (N, F); empty where there are none.
         label_names: names of the classes, or of the factors.
+        levels: how many equally spaced values, stored as 0, 1, ..., levels - 1, the data takes; None detects it.
         columns: for a table, the kind of each column (`vaekit.likelihoods.columns`); empty otherwise.
         column_names: for a table, the name of each column.
-        report: one sentence on how the data was had (size of a cache, rate of decoding), told to the user.
+        report: a sentence or two on how the data was had and what was decided (an axis moved, a column taken as labels, the
+            rate of decoding), told to the user.
     """
 
     name: str
     x: Mapping[str, Array]
     labels: Mapping[str, Array] = field(default_factory=dict)
     label_names: tuple[str, ...] = ()
+    levels: int | None = None
     columns: tuple[object, ...] = ()
     column_names: tuple[str, ...] = ()
     report: str = ""

@@ -1,27 +1,252 @@
-"""Transforms of a batch on the device: scaling, binarisation, dequantisation, standardisation, flips.
+r"""Transforms of a batch: binarisation, dequantisation, standardisation, flips; and those made once, when data is opened.
 
-A transform is a frozen dataclass, so it is part of a run's configuration. It sees a batch of shape (B, *event), as floats.
+A transform is a frozen dataclass, so it is part of a run's configuration. It sees a batch of shape (B, *event) as floats,
+grid values k/(L - 1) in [0, 1], on the batch's device. What it does to volumes is known, so that bits stay bits: a density
+p of transformed values :math:`y = t(x)` codes the grid value that x came from in at most
+
+.. math:: -\log p(y) + \sum_i \log \frac{\partial y_i^{-1}}{\partial y_i}
+
+nats, where the sum, `log_volume`, is :math:`D \log L` for dequantisation and :math:`\sum_i \log s_i` for standardisation.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from vaekit.errors import ConfigError, DataError, ShapeError
+from vaekit.shapes import numel
 
 
 class Transform(ABC):
-    """A change of the data that is made anew for every batch.
+    """A change of the data, made anew for every batch unless it is made `once`.
 
     Attributes:
         training_only: whether it is left out in evaluation (augmentation).
         random: whether it draws random numbers.
+        once: whether it is made on the stored data when it is opened, and never again.
+        binary: whether its values are 0 and 1.
     """
 
     training_only: ClassVar[bool] = False
     random: ClassVar[bool] = False
+    once: ClassVar[bool] = False
+    binary: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
         """Transform a batch, shape (B, *event)."""
+
+    def fit(self, batches: Iterable[Tensor]) -> Transform:
+        """Return the transform with what it must learn from the training data, itself where that is nothing."""
+        return self
+
+    def log_volume(self, event_shape: Sequence[int]) -> float:
+        """Return the nats to add to minus a log-density of an event for the code length of the untransformed one."""
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Binarize(Transform):
+    """Draw each value in [0, 1] as 1 with that probability, anew for every batch (Burda et al., 2016).
+
+    The uniform numbers have 16 bits, so a probability is off by at most 2^-17, and 0 and 1 are kept exactly.
+
+    Example:
+        >>> Binarize()(torch.tensor([[0.0, 1.0]]))
+        tensor([[0., 1.]])
+    """
+
+    random = True
+    binary = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        count = (x.numel() + 1) // 2
+        noise = torch.randint(-(2**31), 2**31 - 1, (count,), dtype=torch.int32, device=x.device)
+        uniform = noise.view(torch.int16)[: x.numel()].view(x.shape)
+        return (uniform < x * 65536 - 32768.5).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class StaticBinarize(Transform):
+    """Draw each value in [0, 1] as 1 with that probability, once, so that every epoch sees the same binary data.
+
+    Attributes:
+        seed: seeds the draw (Larochelle and Murray, 2011, published theirs of MNIST; open its `.amat` files for that one).
+    """
+
+    seed: int = 0
+    random = True
+    once = True
+    binary = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return Binarize()(x)
+
+
+@dataclass(frozen=True)
+class Threshold(Transform):
+    """Set values of at least `at` to 1 and the others to 0.
+
+    Example:
+        >>> Threshold(0.5)(torch.tensor([[0.2, 0.5]]))
+        tensor([[0., 1.]])
+    """
+
+    at: float = 0.5
+    binary = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return (x >= self.at).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class Dequantize(Transform):
+    r"""Spread each grid value over its cell, :math:`y = (k + u) / L` with u uniform on [0, 1) (Theis et al., 2016).
+
+    A density of y then bounds a mass function of k: by Jensen's inequality
+    :math:`-\log P(k) \le E_u[-\log p(y)] + D \log L`.
+
+    Attributes:
+        levels: the number L of grid values.
+
+    Example:
+        >>> Dequantize(2).log_volume((1,)) / math.log(2)
+        1.0
+    """
+
+    levels: int = 256
+    random = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.rand_like(x).add_(x, alpha=self.levels - 1).div_(self.levels)
+
+    def log_volume(self, event_shape: Sequence[int]) -> float:
+        return numel(event_shape) * math.log(self.levels)
+
+
+@dataclass(frozen=True)
+class Standardize(Transform):
+    """Subtract a mean and divide by a standard deviation, per element of a vector, or per channel of an image.
+
+    Attributes:
+        mean: of the training split; None measures it there when the data is opened, and it is stored with the run.
+        std: likewise; 1 where the training data does not vary.
+
+    Example:
+        >>> Standardize((10.0,), (2.0,))(torch.tensor([[14.0]]))
+        tensor([[2.]])
+    """
+
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    _constants: dict[tuple[object, ...], tuple[Tensor, Tensor]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        if (self.mean is None) != (self.std is None):
+            raise ConfigError("Standardize was given one of `mean` and `std`. Give both, or neither to measure them.")
+        if self.mean is not None and self.std is not None:
+            object.__setattr__(self, "mean", tuple(self.mean))
+            object.__setattr__(self, "std", tuple(self.std))
+            if len(self.mean) != len(self.std) or min(self.std) <= 0:
+                raise ConfigError("`mean` and `std` of Standardize must have the same length, and `std` be above 0.")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        mean, std = self._on(x)
+        return (x - mean) / std
+
+    def fit(self, batches: Iterable[Tensor]) -> Standardize:
+        if self.mean is not None:
+            return self
+        count, shift, first, second = 0, None, torch.zeros(()), torch.zeros(())
+        for x in batches:
+            values = x.double().transpose(0, 1).flatten(1)  # (C, B * rest)
+            shift = values.mean(1, keepdim=True) if shift is None else shift
+            count += values.shape[1]
+            first, second = first + (values - shift).sum(1), second + (values - shift).square().sum(1)
+        if shift is None:
+            raise DataError("Standardize cannot measure a mean and a standard deviation: the training split is empty.")
+        mean = shift[:, 0] + first / count
+        std = (second / count - (first / count).square()).clamp(min=0).sqrt()
+        varies = std > 1e-12 * mean.abs()
+        return Standardize(tuple(mean.tolist()), tuple(torch.where(varies, std, 1.0).tolist()))
+
+    def log_volume(self, event_shape: Sequence[int]) -> float:
+        if self.std is None:
+            raise ConfigError("This Standardize has no statistics yet. Open the data with it, and use the data's own transforms.")
+        return sum(map(math.log, self.std)) * (numel(event_shape) // len(self.std))
+
+    def _on(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation, shaped to broadcast over a batch, on its device; made once for each device."""
+        if (key := (x.device, x.dtype, x.ndim)) not in self._constants:
+            if self.mean is None or len(self.mean) != x.shape[1]:
+                found = "no statistics" if self.mean is None else f"statistics of {len(self.mean)} elements"
+                raise ShapeError(
+                    f"Standardize has {found} and met a batch of shape {tuple(x.shape)}. Leave `mean` and `std` unset and "
+                    f"open the data with it, so that they are measured."
+                )
+            shape = (-1, *(1,) * (x.ndim - 2))
+            mean, std = (torch.tensor(v, dtype=x.dtype, device=x.device).view(shape) for v in (self.mean, self.std))
+            self._constants[key] = (mean, std)
+        return self._constants[key]
+
+
+@dataclass(frozen=True)
+class HorizontalFlip(Transform):
+    """Mirror each training image left to right with a probability.
+
+    Attributes:
+        probability: of being mirrored.
+    """
+
+    probability: float = 0.5
+    training_only = True
+    random = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        flipped = torch.rand(len(x), *(1,) * (x.ndim - 1), device=x.device) < self.probability
+        return torch.where(flipped, x.flip(-1), x)
+
+
+@dataclass(frozen=True)
+class CenterCrop(Transform):
+    """Keep the central square of each image.
+
+    Attributes:
+        size: its side, in pixels.
+    """
+
+    size: int
+    once = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        if min(height, width) < self.size:
+            raise DataError(f"`size` of CenterCrop is {self.size}, more than the images' {height} x {width}. Crop less.")
+        top, left = (height - self.size) // 2, (width - self.size) // 2
+        return x[..., top : top + self.size, left : left + self.size]
+
+
+@dataclass(frozen=True)
+class Resize(Transform):
+    """Resize each image by antialiased linear interpolation, back onto its grid of values.
+
+    Attributes:
+        size: the side of the result, or (height, width).
+    """
+
+    size: int | tuple[int, int]
+    once = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        size = (self.size, self.size) if isinstance(self.size, int) else tuple(self.size)
+        return F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
