@@ -57,8 +57,6 @@ class Transform(ABC):
 class Binarize(Transform):
     """Draw each value in [0, 1] as 1 with that probability, anew for every batch (Burda et al., 2016).
 
-    The uniform numbers have 16 bits, so a probability is off by at most 2^-17, and 0 and 1 are kept exactly.
-
     Example:
         >>> Binarize()(torch.tensor([[0.0, 1.0]]))
         tensor([[0., 1.]])
@@ -68,10 +66,7 @@ class Binarize(Transform):
     binary = True
 
     def __call__(self, x: Tensor) -> Tensor:
-        count = (x.numel() + 1) // 2
-        noise = torch.randint(-(2**31), 2**31 - 1, (count,), dtype=torch.int32, device=x.device)
-        uniform = noise.view(torch.int16)[: x.numel()].view(x.shape)
-        return (uniform < x * 65536 - 32768.5).to(x.dtype)
+        return torch.rand_like(x).lt_(x)
 
 
 @dataclass(frozen=True)
@@ -182,7 +177,9 @@ class Standardize(Transform):
 
     def log_volume(self, event_shape: Sequence[int]) -> float:
         if self.std is None:
-            raise ConfigError("This Standardize has no statistics yet. Open the data with it, and use the data's own transforms.")
+            raise ConfigError(
+                "This Standardize has no statistics yet. Open the data with it, and use the data's own transforms."
+            )
         return sum(map(math.log, self.std)) * (numel(event_shape) // len(self.std))
 
     def _on(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -231,7 +228,9 @@ class CenterCrop(Transform):
     def __call__(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         if min(height, width) < self.size:
-            raise DataError(f"`size` of CenterCrop is {self.size}, more than the images' {height} x {width}. Crop less.")
+            raise DataError(
+                f"`size` of CenterCrop is {self.size}, more than the images' {height} x {width}. Crop less."
+            )
         top, left = (height - self.size) // 2, (width - self.size) // 2
         return x[..., top : top + self.size, left : left + self.size]
 

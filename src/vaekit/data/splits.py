@@ -1,0 +1,82 @@
+"""Seeded, disjoint splits: official ones are honoured, and what is missing is cut from the rows that are there.
+
+A source without an official split gives a tenth of its rows to validation and a tenth to test. One with official training
+rows alone gives up a twelfth of those for each missing part (5,000 of MNIST's 60,000). Rows keep their order within a part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from vaekit.errors import ConfigError, DataError
+
+Rows = npt.NDArray[np.int64]
+PARTS = ("train", "validation", "test")
+OF_ALL, OF_TRAIN = 1 / 10, 1 / 12
+
+
+def split_rows(rows: int, fractions: Mapping[str, float], seed: int) -> dict[str, Rows]:
+    """Draw disjoint parts of a number of rows, and leave the rest to "train".
+
+    Arguments:
+        rows: how many there are.
+        fractions: part to the fraction of the rows that it gets: the nearest whole number, at least 1 unless it is 0.
+        seed: seeds the draw.
+
+    Returns:
+        The ascending row numbers of each part; together they are all rows, each once.
+
+    Raises:
+        ConfigError: for a fraction outside [0, 1).
+        DataError: if no row is left for training.
+
+    Example:
+        >>> {part: len(rows) for part, rows in split_rows(10, {"test": 0.25}, seed=0).items()}
+        {'test': 2, 'train': 8}
+    """
+    for part, fraction in fractions.items():
+        if not 0 <= fraction < 1:
+            raise ConfigError(f"`{part}` is {fraction:g}; it is a fraction of the rows, in [0, 1).")
+    counts = {part: max(round(fraction * rows), fraction > 0) for part, fraction in fractions.items()}
+    if sum(counts.values()) >= rows:
+        wanted = ", ".join(f"{count} for {part}" for part, count in counts.items())
+        raise DataError(
+            f"The data has {rows} rows, and {wanted} leave none for training. Give more rows, or lower fractions."
+        )
+    order = np.random.default_rng(seed).permutation(rows)
+    *cut, rest = np.split(order, np.cumsum(list(counts.values()), dtype=np.int64))
+    return {part: np.sort(drawn) for part, drawn in zip([*counts, "train"], [*cut, rest], strict=True)}
+
+
+def plan(sizes: Mapping[str, int], wanted: Mapping[str, float | None], seed: int) -> dict[str, tuple[str, Rows | None]]:
+    """Say, for each of train, validation and test, which part of a source its rows come from, and which rows (None: all).
+
+    Arguments:
+        sizes: rows of each part of the source: either "all", or "train" and any of "validation" and "test".
+        wanted: the fractions asked for of "validation" and "test"; None where the user leaves it open.
+        seed: seeds the draw.
+
+    Raises:
+        ConfigError: if a fraction is asked for a part that the source defines.
+        DataError: if the source's parts are of other names.
+    """
+    whole = "all" if "all" in sizes else "train"
+    if whole not in sizes or set(sizes) - {whole, *(PARTS[1:] if whole == "train" else ())}:
+        raise DataError(
+            f"The source has the parts {sorted(sizes)}. Name its one part all, or its parts {', '.join(PARTS)}."
+        )
+    official = [part for part in PARTS[1:] if part in sizes]
+    if clash := [part for part in official if wanted.get(part) is not None]:
+        raise ConfigError(
+            f"`{clash[0]}` is {wanted[clash[0]]:g}, but the source has its own {clash[0]} part. Leave `{clash[0]}` unset."
+        )
+    default = OF_ALL if whole == "all" else OF_TRAIN
+    asked = {part: wanted.get(part) for part in PARTS[1:] if part not in official}
+    fractions = {part: default if fraction is None else fraction for part, fraction in asked.items()}
+    drawn: dict[str, Rows | None] = {**split_rows(sizes[whole], fractions, seed)} if any(fractions.values()) else {}
+    empty = np.empty(0, np.int64)
+    taken = {part: (whole, drawn.get(part, empty)) for part in fractions}
+    return {"train": (whole, drawn.get("train")), **{part: (part, None) for part in official}, **taken}
