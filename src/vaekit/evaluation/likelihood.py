@@ -23,9 +23,10 @@ from torch import Tensor
 from vaekit.errors import ConfigError, NonFiniteError
 from vaekit.evaluation.batches import Batches, inference, unpacked
 from vaekit.evaluation.moments import Moments
-from vaekit.evaluation.representation import ACTIVE, posterior_mean
+from vaekit.evaluation.representation import ACTIVE, has_bound, posterior_mean
 from vaekit.evaluation.summary import Evaluation
 from vaekit.model import VAE
+from vaekit.objectives.elbo import ELBO
 from vaekit.objectives.importance import IWAE
 
 CACHED, RESIDENT = (
@@ -70,7 +71,7 @@ def log_likelihood(model: VAE, x: Tensor, *context: Tensor, samples: int = 1000,
         Nats, shape (B,).
 
     Raises:
-        ConfigError: if `samples` or `chunk` is below 1.
+        ConfigError: if `samples` or `chunk` is below 1, or the posterior has no density.
         DataError: if the likelihood cannot score a value.
 
     Example:
@@ -81,6 +82,8 @@ def log_likelihood(model: VAE, x: Tensor, *context: Tensor, samples: int = 1000,
         >>> log_likelihood(model, torch.ones(5, 1, 3, 3), samples=100).shape
         torch.Size([5])
     """
+    if not has_bound(model):
+        raise ConfigError(f"{NO_BOUND[0].upper()}{NO_BOUND[1:]}. Choose a posterior with a density, such as DiagonalNormal.")
     with inference(model):
         blocks = [estimate(model, *given, samples=samples, chunk=chunk) for given in unpacked(model, [(x, *context)])]
     return torch.cat([block.log_likelihood for block in blocks])
@@ -109,7 +112,7 @@ def _streamed(model: VAE, given: tuple[Tensor, ...], samples: int, chunk: int) -
     parts, closed_form = [], True
     for start in range(0, samples, chunk):
         k = min(chunk, samples - start)
-        terms = IWAE(samples=k)(model, *given)
+        terms = (IWAE(samples=k) if has_bound(model) else ELBO(samples=k))(model, *given)
         parts.append(
             (terms.bound + math.log(k), k * terms.distortion, k * terms.rates, k * posterior_mean(terms.trace))
         )
@@ -137,7 +140,7 @@ def evaluate(
     Arguments:
         model: the model; its modes come back as they were.
         batches: tuples `(x, *context)`, each tensor of shape (B, ...).
-        samples: latents drawn per example, for all terms.
+        samples: latents drawn per example, for all terms; only one is where no bound exists.
         chunk: how many of them are drawn at once.
         bits_offset: nats per example to add to minus the log-density for the code length of the stored values; None where
             no code length exists. A likelihood that is a mass function needs none.
@@ -159,7 +162,8 @@ def evaluate(
         (5, 2)
     """
     moments: dict[str, Moments] = defaultdict(Moments)
-    no_bound = None if getattr(model.posterior, "is_density", True) else NO_BOUND
+    no_bound = None if has_bound(model) else NO_BOUND
+    samples = 1 if no_bound else samples
     no_code = no_bound or _why_no_code(model, bits_offset)
     with inference(model, seed):
         for given in unpacked(model, batches):

@@ -29,6 +29,11 @@ ACTIVE = 0.01
 PAIRS = 2**22
 
 
+def has_bound(model: VAE) -> bool:
+    """Whether the posterior has a density or mass function, so that the model bounds log p(x)."""
+    return getattr(model.posterior, "is_density", True)
+
+
 def posterior_mean(trace: Trace) -> Tensor:
     """Return the posterior's mean, shape (B, D), or the mean of the drawn latents where a distribution does not know its own."""
     try:
@@ -107,7 +112,7 @@ def aggregate_posterior(model: VAE, batches: Batches, *, limit: int | None = Non
     """
     with inference(model, seed):
         found = [model.posterior(*given) for given in unpacked(model, batches, limit)]
-    if getattr(model.posterior, "is_density", True):
+    if has_bound(model):
         return AggregatePosterior(found)
     return AggregatePosterior([_kernels(torch.cat([q.mean for q in found]))])
 
@@ -211,7 +216,7 @@ def surgery(model: VAE, batches: Batches, *, limit: int = 2000, seed: int = 0) -
     Raises:
         ConfigError: if the posterior has no density.
     """
-    if not getattr(model.posterior, "is_density", True):
+    if not has_bound(model):
         raise ConfigError("The rate of a posterior without density is infinite, so it has no parts.")
     information, marginal = Moments(), Moments()
     with inference(model, seed):

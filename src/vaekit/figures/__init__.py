@@ -1,0 +1,53 @@
+"""Figures: what a model reconstructs, samples and knows, as images (arrays) and charts (matplotlib figures)."""
+
+from vaekit.figures.canvas import Image, enlarge, framed, grid, is_image, pixels, png, render, save
+from vaekit.figures.charts import curves, embedding, marginals, pca, rates_over_time, scatter, tsne
+from vaekit.figures.gallery import Illustration, illustrate, training
+from vaekit.figures.images import draws, reconstructions, samples
+from vaekit.figures.latent import (
+    by_rate,
+    code_axes,
+    interpolations,
+    linear_axis,
+    manifold,
+    normal_axis,
+    spherical,
+    stepped_axis,
+    straight,
+    traversals,
+)
+
+__all__ = [
+    "Illustration",
+    "Image",
+    "by_rate",
+    "code_axes",
+    "curves",
+    "draws",
+    "embedding",
+    "enlarge",
+    "framed",
+    "grid",
+    "illustrate",
+    "interpolations",
+    "is_image",
+    "linear_axis",
+    "manifold",
+    "marginals",
+    "normal_axis",
+    "pca",
+    "pixels",
+    "png",
+    "rates_over_time",
+    "reconstructions",
+    "render",
+    "samples",
+    "save",
+    "scatter",
+    "spherical",
+    "stepped_axis",
+    "straight",
+    "training",
+    "traversals",
+    "tsne",
+]

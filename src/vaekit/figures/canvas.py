@@ -1,0 +1,174 @@
+"""Images as arrays, figures as images, and either as a file.
+
+An *image* is a uint8 array of shape (H, W) or (H, W, 3). A grid of images is an image too: cell i stands in row i // columns
+and column i % columns, cells are `gap` pixels apart, and there is no border, so that every pixel can be accounted for.
+Values of the data are clipped to [0, 1] here, for display alone. Charts are matplotlib `Figure` objects, made without
+pyplot and hence without global state.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image as Pillow
+from torch import Tensor
+
+from vaekit.errors import ShapeError
+from vaekit.files import write_atomically
+
+Image: TypeAlias = npt.NDArray[np.uint8]
+READABLE = 640
+PAPER = 255
+DPI = 120
+
+
+def pixels(x: Tensor | npt.NDArray[np.generic]) -> Image:
+    """Turn image data into pixels for display.
+
+    Arguments:
+        x: values where 0 is black and 1 is white, clipped to that range: shape (N, C, H, W), or (N, H, W) for grey.
+
+    Returns:
+        Shape (N, H, W) for one channel, (N, H, W, 3) for three; any other number of channels is laid side by side in grey,
+        shape (N, H, C * W).
+
+    Raises:
+        ShapeError: if the data has another number of dimensions.
+
+    Example:
+        >>> import torch
+        >>> pixels(torch.tensor([[[[0.0, 0.5, 2.0]]]]))
+        array([[[  0, 128, 255]]], dtype=uint8)
+    """
+    values = np.asarray(x.detach().cpu().float().numpy() if isinstance(x, Tensor) else x, np.float32)
+    if values.ndim == 3:
+        values = values[:, None]
+    if values.ndim != 4:
+        raise ShapeError(
+            f"Images have shape (N, C, H, W) or (N, H, W), and these have shape {values.shape}. Fold vectors into images "
+            f"first, or use the figures for tables (`marginals`, `scatter`)."
+        )
+    if values.shape[1] == 3:
+        values = values.transpose(0, 2, 3, 1)
+    else:
+        values = values.transpose(0, 2, 1, 3).reshape(len(values), values.shape[2], -1)
+    return cast(Image, (np.nan_to_num(values).clip(0, 1) * 255).round().astype(np.uint8))
+
+
+def is_image(event_shape: Sequence[int]) -> bool:
+    """Tell whether examples of this shape can be shown as images."""
+    return len(event_shape) in (2, 3) and min(event_shape[-2:]) > 1
+
+
+def grid(cells: Image, columns: int = 8, gap: int = 1) -> Image:
+    """Lay images out row by row.
+
+    Arguments:
+        cells: shape (N, H, W) or (N, H, W, 3).
+        columns: how many stand in a row; a shorter last row is filled with white.
+        gap: white pixels between neighbours.
+
+    Returns:
+        One image, R rows of H pixels and `columns` columns of W, with gaps.
+
+    Example:
+        >>> grid(np.zeros((3, 2, 2), np.uint8), columns=2)
+        array([[  0,   0, 255,   0,   0],
+               [  0,   0, 255,   0,   0],
+               [255, 255, 255, 255, 255],
+               [  0,   0, 255, 255, 255],
+               [  0,   0, 255, 255, 255]], dtype=uint8)
+    """
+    count, height, width = cells.shape[:3]
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    padded = np.full((rows * columns, height + gap, width + gap, *cells.shape[3:]), PAPER, np.uint8)
+    padded[:count, :height, :width] = cells
+    folded = padded.reshape(rows, columns, *padded.shape[1:]).swapaxes(1, 2)
+    sheet = folded.reshape(rows * (height + gap), columns * (width + gap), *cells.shape[3:])
+    return sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap]
+
+
+def enlarge(image: Image, factor: int) -> Image:
+    """Repeat every pixel `factor` times in both directions."""
+    return image.repeat(factor, 0).repeat(factor, 1)
+
+
+def readable(image: Image) -> Image:
+    """Enlarge a small image by a whole factor, so that its pixels can be seen on a page."""
+    return enlarge(image, max(1, round(READABLE / max(image.shape[:2]))))
+
+
+def framed(
+    image: Image,
+    title: str,
+    *,
+    x_label: str = "",
+    y_label: str = "",
+    x_ticks: Sequence[str] = (),
+    y_ticks: Sequence[str] = (),
+) -> Figure:
+    """Put an image, pixel by pixel and enlarged, into a figure with a title and labels.
+
+    Arguments:
+        image: shape (H, W) or (H, W, 3).
+        title: what it shows.
+        x_label: what the columns are.
+        y_label: what the rows are.
+        x_ticks: one text for each column of a grid, from left to right; texts are left out where there is no room.
+        y_ticks: one text for each row of a grid, from top to bottom.
+    """
+    sheet = readable(image)
+    height, width = (side / DPI for side in sheet.shape[:2])
+    left = 0.15 + (0.25 if y_label else 0) + 0.08 * max(map(len, y_ticks), default=0)
+    below, above = 0.12 + (0.3 if x_ticks else 0) + (0.2 if x_label else 0), 0.4
+    outer_width, outer_height = left + width + 0.15, below + height + above
+    figure = Figure(figsize=(outer_width, outer_height), dpi=DPI, facecolor="white")
+    axes = figure.add_axes((left / outer_width, below / outer_height, width / outer_width, height / outer_height))
+    axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+    axes.set(xlabel=x_label, ylabel=y_label)
+    axes.set_title(title, fontsize=11)
+    _label(axes.set_xticks, x_ticks, sheet.shape[1], every=0.45)
+    _label(axes.set_yticks, y_ticks, sheet.shape[0], every=0.16)
+    axes.tick_params(length=0, labelsize=8)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _label(set_ticks: object, texts: Sequence[str], size: int, every: float) -> None:
+    """Write texts at the centres of equal cells along an axis of `size` pixels, at least `every` inches apart."""
+    step = max(1, int(np.ceil(every * DPI * len(texts) / size)))
+    chosen = range(0, len(texts), step)
+    set_ticks([size * (i + 0.5) / len(texts) for i in chosen], [texts[i] for i in chosen])  # type: ignore[operator]
+
+
+def render(figure: Figure) -> Image:
+    """Draw a figure into an image, shape (H, W, 3)."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return cast(Image, np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+
+def png(picture: Image | Figure) -> bytes:
+    """Encode an image, or a drawn figure, as PNG."""
+    image = render(picture) if isinstance(picture, Figure) else picture
+    buffer = io.BytesIO()
+    Pillow.fromarray(image).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def save(picture: Image | Figure, path: str | Path) -> Path:
+    """Write an image, or a figure, as a PNG file: the whole file or none. Small images are enlarged by a whole factor.
+
+    Raises:
+        RunError: if the file cannot be written.
+    """
+    content = png(picture if isinstance(picture, Figure) else readable(picture))
+    return write_atomically(Path(path), lambda temporary: temporary.write_bytes(content))

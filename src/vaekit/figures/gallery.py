@@ -1,0 +1,233 @@
+"""Every figure that makes sense for a model and its data, each with a name for its file and a caption for its reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from vaekit.evaluation.batches import Batches, inference, unpacked
+from vaekit.figures.canvas import Image, framed, is_image
+from vaekit.figures.charts import History, curves, embedding, marginals, numbers, pca, rates_over_time, scatter, tsne
+from vaekit.figures.images import draws, generated, reconstructions, samples
+from vaekit.figures.latent import by_rate, code_axes, interpolations, manifold, normal_axis, traversals
+from vaekit.model import VAE
+
+PAIRS, ROWS, STEPS = 6, 10, 11
+
+
+class Illustration(NamedTuple):
+    """A figure for a reader.
+
+    Attributes:
+        name: the stem of its file's name.
+        picture: an image, or a figure.
+        caption: what it shows and how to read it.
+    """
+
+    name: str
+    picture: Image | Figure
+    caption: str
+
+
+class Exhibit(NamedTuple):
+    """What the figures of a model are made from: N examples and their codes.
+
+    Attributes:
+        model: the model.
+        x: data, shape (N, *event).
+        context: conditions, each of shape (N, ...).
+        codes: posterior means, shape (N, D).
+        drawn: draws from the posteriors, shape (N, D).
+        latents: the latents by falling rate, or by falling variance of their means where rates are per group.
+    """
+
+    model: VAE
+    x: Tensor
+    context: tuple[Tensor, ...]
+    codes: Tensor
+    drawn: Tensor
+    latents: list[int]
+
+    def rows(self, count: int) -> tuple[Tensor, ...]:
+        """Return the first examples and their conditions."""
+        return tuple(t[:count] for t in (self.x, *self.context))
+
+
+def illustrate(
+    model: VAE,
+    batches: Batches,
+    *,
+    labels: npt.NDArray[np.generic] | Tensor | None = None,
+    label_names: Sequence[str] = (),
+    column_names: Sequence[str] = (),
+    limit: int = 2000,
+    seed: int = 0,
+) -> Iterator[Illustration]:
+    """Draw all figures that suit the model and the data.
+
+    Images get reconstructions, draws, samples, interpolations, traversals and manifolds; tables get their columns beside the
+    model's; both get their codes in the plane.
+
+    Arguments:
+        model: the model.
+        batches: tuples `(x, *context)`, each tensor of shape (B, ...), in the order of `labels`.
+        labels: classes, shape (N,), or factors, shape (N, F), of which the first two are shown.
+        label_names: the names of the classes, or of the factors.
+        column_names: the names of a table's columns.
+        limit: how many examples are used at most.
+        seed: of all draws.
+    """
+    exhibit = _exhibit(model, batches, limit, seed)
+    if is_image(exhibit.x.shape[1:]):
+        yield from _of_images(exhibit, seed)
+        yield from _of_latents(exhibit)
+    else:
+        yield from _of_table(exhibit, column_names, seed)
+    if exhibit.codes.shape[1] > 1:
+        known = None if labels is None else np.asarray(labels)[:limit]
+        yield from _of_codes(exhibit.codes, known, label_names, seed)
+
+
+def _exhibit(model: VAE, batches: Batches, limit: int, seed: int) -> Exhibit:
+    with inference(model, seed):
+        given = [torch.cat(parts) for parts in zip(*unpacked(model, batches, limit), strict=True)]
+        groups = list(zip(*(t.split(256) for t in given), strict=True))
+        codes = torch.cat([model.encode(*group) for group in groups])
+        drawn = torch.cat([model.encode(*group, sample=True) for group in groups])
+    return Exhibit(model, given[0], tuple(given[1:]), codes, drawn, by_rate(codes.var(0)))
+
+
+def _of_images(exhibit: Exhibit, seed: int) -> Iterator[Illustration]:
+    model = exhibit.model
+    picture = framed(reconstructions(model, *exhibit.rows(32)), "originals above, reconstructions below")
+    yield Illustration(
+        "reconstructions", picture, "Test images, each above its reconstruction from the posterior's mean."
+    )
+    picture = framed(
+        draws(model, *exhibit.rows(8), seed=seed),
+        "several draws of one image's code",
+        x_ticks=["original", *map(str, range(1, 8))],
+    )
+    caption = "Left: the image. Right: decoded draws from its posterior; what varies is what the code does not fix."
+    yield Illustration("draws", picture, caption)
+    image = samples(model, *exhibit.rows(144)[1:], seed=seed)
+    caption = (
+        "Decoded draws from the prior (means of p(x|z)). They should look like the data, and differ from each other."
+    )
+    yield Illustration("samples", framed(image, "samples from the model"), caption)
+
+
+def _of_latents(exhibit: Exhibit) -> Iterator[Illustration]:
+    model, x, context, codes, drawn, latents = exhibit
+    count = min(PAIRS, len(x) // 2)
+    pairs = (x[:count], x[count : 2 * count], *(c[:count] for c in context))
+    for arc, way in ((False, "linear"), (True, "spherical")) if count else ():
+        picture = framed(interpolations(model, *pairs, arc=arc), f"{way} interpolation between two images' codes")
+        caption = f"Outermost: two test images. Between: decoded codes on the {way} path from one code to the other."
+        yield Illustration(f"interpolations-{way}", picture, caption)
+    condition = tuple(c[:1] for c in context)
+    top = latents[:ROWS]
+    image = traversals(model, codes.mean(0), *condition, latents=top, scale=drawn.std(0), steps=STEPS)
+    picture = framed(
+        image,
+        "single latents, from -3 to 3 standard deviations",
+        x_ticks=[f"{t:+.1f}" for t in np.linspace(-3, 3, STEPS)],
+        y_ticks=[f"z{latent}" for latent in top],
+    )
+    caption = "One latent a row, the most used at the top, the others at their mean. Rows without change carry nothing."
+    yield Illustration("traversals", picture, caption)
+    if codes.shape[1] > 1:
+        yield from _manifolds(exhibit, condition)
+
+
+def _manifolds(exhibit: Exhibit, condition: tuple[Tensor, ...]) -> Iterator[Illustration]:
+    dims = (0, 1) if exhibit.codes.shape[1] == 2 else (exhibit.latents[0], exhibit.latents[1])
+    rest = "" if exhibit.codes.shape[1] == 2 else " The two most used latents; all others are 0."
+    grids = {
+        "linear": (code_axes(exhibit.drawn, dims=dims), "evenly spaced over the range of the codes"),
+        "normal": (
+            (normal_axis(), normal_axis()),
+            "mapped through the inverse normal CDF, so that cells are equally probable",
+        ),
+    }
+    for name, ((horizontal, vertical), how) in grids.items():
+        image = manifold(exhibit.model, horizontal, vertical, *condition, dims=dims)
+        picture = framed(
+            image,
+            f"decoded grid over two latents ({name})",
+            x_label=f"z{dims[0]}",
+            y_label=f"z{dims[1]}",
+            x_ticks=[f"{t:.1f}" for t in horizontal.tolist()],
+            y_ticks=[f"{t:.1f}" for t in vertical.flip(0).tolist()],
+        )
+        yield Illustration(f"manifold-{name}", picture, f"What a 20 x 20 grid of codes decodes to, {how}.{rest}")
+
+
+def _of_table(exhibit: Exhibit, names: Sequence[str], seed: int) -> Iterator[Illustration]:
+    real = exhibit.x.flatten(1)
+    context = exhibit.context
+    modelled = generated(exhibit.model, *context, count=len(real), mean=False, seed=seed).flatten(1).to(real)
+    caption = "Each column of the data beside samples of the model."
+    yield Illustration("marginals", marginals(real, modelled, names), caption)
+    if real.shape[1] > 1:
+        columns = sorted(by_rate(real.var(0), 2))
+        yield Illustration(
+            "pairs",
+            scatter(real, modelled, names, (columns[0], columns[1])),
+            "The two columns that vary most, against each other: the model should show the same shape.",
+        )
+
+
+def _of_codes(
+    codes: Tensor, labels: npt.NDArray[np.generic] | None, label_names: Sequence[str], seed: int
+) -> Iterator[Illustration]:
+    if codes.shape[1] == 2:
+        planes = {"codes": (codes, ("z0", "z1"), "The codes (posterior means) of test examples.")}
+    else:
+        planes = {
+            "codes-pca": (
+                pca(codes),
+                ("first component", "second component"),
+                "Test codes on their principal components.",
+            ),
+            "codes-tsne": (
+                tsne(codes, seed),
+                ("", ""),
+                "Test codes by t-SNE: neighbours are near; far distances mean nothing.",
+            ),
+        }
+    for name, (points, axes, caption) in planes.items():
+        if labels is None or labels.ndim == 1:
+            yield Illustration(name, embedding(points, labels, label_names=label_names, names=axes), caption)
+            continue
+        for factor in range(min(2, labels.shape[1])):
+            title = label_names[factor] if factor < len(label_names) else f"factor {factor}"
+            picture = embedding(points, labels[:, factor], title=f"codes coloured by {title}", names=axes)
+            yield Illustration(f"{name}-{title}", picture, f"{caption} Colour: {title}.")
+
+
+def training(history: History, rates: History | None = None) -> Iterator[Illustration]:
+    """Draw the course of training: every term by split, and the rate of each latent.
+
+    Arguments:
+        history: the columns of a run's metrics.
+        rates: the columns `latent_0`, `latent_1`, ... beside `step`, `epoch` and `split`.
+    """
+    yield Illustration("curves", curves(history), "Every term over training, by split.")
+    if rates:
+        splits = rates.get("split", ())
+        split = "validation" if "validation" in splits else next(iter(splits), None)
+        keep = [i for i, s in enumerate(splits) if s == split]
+        axis = "epoch" if "epoch" in rates else "step"
+        latents = [name for name in rates if name.startswith("latent_")]
+        values = np.stack([numbers(rates[name])[keep] for name in latents], 1)
+        picture = rates_over_time(values, numbers(rates[axis])[keep].tolist(), axis)
+        yield Illustration(
+            "rates", picture, f"The rate of each latent over training ({split}); latents at 0 are not used."
+        )
