@@ -1,21 +1,75 @@
-"""vaekit: a variational autoencoder is a prior, a posterior, a likelihood and an objective."""
+"""vaekit: a variational autoencoder is a prior, a posterior, a likelihood and an objective.
 
-from vaekit import distributions, likelihoods, networks, objectives, posteriors, priors
-from vaekit.conditional import Conditional
-from vaekit.divergences import divergence
-from vaekit.model import VAE, Trace
+The names below are imported when they are first used, so that importing the package, and asking the command line for help,
+costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vaekit import (
+        data,
+        distributions,
+        evaluation,
+        figures,
+        likelihoods,
+        networks,
+        objectives,
+        posteriors,
+        priors,
+        recipes,
+        training,
+    )
+    from vaekit.conditional import Conditional
+    from vaekit.divergences import divergence
+    from vaekit.model import VAE, Trace
+    from vaekit.run import Run, fit, load
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Conditional": "conditional",
+    "Run": "run",
+    "Trace": "model",
+    "VAE": "model",
+    "divergence": "divergences",
+    "fit": "run",
+    "load": "run",
+}
 
 __all__ = [
     "VAE",
     "Conditional",
+    "Run",
     "Trace",
+    "data",
     "distributions",
     "divergence",
+    "evaluation",
+    "figures",
+    "fit",
     "likelihoods",
+    "load",
     "networks",
     "objectives",
     "posteriors",
     "priors",
+    "recipes",
+    "training",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'vaekit' has no attribute '{name}'")
+    if name in _HOMES:
+        value = getattr(import_module(f"vaekit.{_HOMES[name]}"), name)
+    else:
+        value = import_module(f"vaekit.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

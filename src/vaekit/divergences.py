@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence
 
-from vaekit.distributions import Delta, DiagonalNormal, StandardNormal
-from vaekit.errors import ShapeError
+from vaekit.distributions import Delta, DiagonalNormal, OneHotCategoricals, RelaxedCategoricals, StandardNormal
+from vaekit.errors import ConfigError, ShapeError
 
 Form = Callable[[Any, Any, Tensor], Tensor]
 _forms: dict[tuple[type[Distribution], type[Distribution]], Form] = {}
@@ -124,3 +124,26 @@ def _independent(q: Independent[Any], p: Independent[Any], z: Tensor) -> Tensor:
 def _delta(q: Delta, p: Distribution, z: Tensor) -> Tensor:
     """The part of an infinite divergence that depends on the parameters: minus the log-density of the prior at the point."""
     return -p.log_prob(q.loc).unsqueeze(-1)
+
+
+@register(OneHotCategoricals, OneHotCategoricals)
+def _categorical(q: OneHotCategoricals, p: OneHotCategoricals, z: Tensor) -> Tensor:
+    """The divergence of each group of categories."""
+    log_q = q.log_probs
+    return (log_q.exp() * (log_q - p.log_probs)).sum(-1)
+
+
+@register(RelaxedCategoricals, OneHotCategoricals)
+def _relaxed(q: RelaxedCategoricals, p: OneHotCategoricals, z: Tensor) -> Tensor:
+    """The divergence of the exact distribution, as Jang et al. (2017) train with; exact samples make it a bound."""
+    return _categorical(q.exact, p, z)
+
+
+@register(OneHotCategoricals, Distribution)
+@register(RelaxedCategoricals, Distribution)
+@register(Distribution, OneHotCategoricals)
+def _unlike(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+    raise ConfigError(
+        f"The posterior returned {type(q).__name__} and the prior {type(p).__name__}: one is a mass function and the other a "
+        f"density, so they have no divergence. Pair posteriors.Concrete with priors.UniformCategorical."
+    )

@@ -15,6 +15,7 @@ from torch.distributions import MultivariateNormal
 from vaekit import distributions
 from vaekit.conditional import Conditional, split
 from vaekit.errors import ShapeError
+from vaekit.schedules import Exponential, Scheduled, value_at
 
 MAX_LOG_SCALE = 10.0
 
@@ -114,3 +115,59 @@ class Delta(Conditional):
     def forward(self, *given: Tensor) -> distributions.Delta:
         (loc,) = split(self.network(*given), 1, "Delta", "the code itself")
         return distributions.Delta(loc, validate_args=self.validate_args)
+
+
+class Concrete(Conditional):
+    r"""Groups of categories, relaxed in training and exact in evaluation (Maddison et al., 2017; Jang et al., 2017).
+
+    In training z is a reparameterised draw of the Concrete law, and the rate that of the exact categories, so the loss is not
+    a bound; in evaluation mode z is one-hot, and every number is that of the discrete model.
+
+    Arguments:
+        network: maps x, shape (B, ...), to the logits of all groups, shape (B, G K).
+        categories: K.
+        temperature: of the relaxation: a number, or a schedule over training steps.
+        straight_through: pass one-hot vectors forward and relaxed gradients back.
+
+    Raises:
+        ShapeError: in use, if the features are not whole groups.
+
+    Example:
+        >>> Concrete(nn.Linear(784, 20 * 10)).eval()(torch.zeros(3, 784)).sample().sum(-1)
+        tensor([20., 20., 20.])
+    """
+
+    step: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        categories: int = 10,
+        temperature: Scheduled = Exponential(start=1.0, stop=0.5, steps=10_000),  # noqa: B008
+        straight_through: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network, self.categories = network, categories
+        self.temperature, self.straight_through = temperature, straight_through
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def features(self, latent: int) -> int:
+        """How many features the network must end with for this many latents (groups times categories)."""
+        return latent
+
+    def forward(self, *given: Tensor) -> distributions.OneHotCategoricals | distributions.RelaxedCategoricals:
+        (flat,) = split(self.network(*given), 1, "Concrete", "the logits of all groups")
+        if flat.shape[-1] % self.categories:
+            raise ShapeError(
+                f"`network` returned {flat.shape[-1]} features for Concrete, which needs whole groups of {self.categories} "
+                f"categories. For 20 groups, end the network with {20 * self.categories}."
+            )
+        logits = flat.unflatten(-1, (-1, self.categories))
+        if not self.training:
+            return distributions.OneHotCategoricals(logits, validate_args=self.validate_args)
+        temperature = value_at(self.temperature, self)
+        return distributions.RelaxedCategoricals(logits, temperature, self.straight_through, self.validate_args)
+
+    def annealed(self) -> dict[str, float]:
+        """Return what changes with the training step, for the record."""
+        return {"temperature": float(value_at(self.temperature, self))}

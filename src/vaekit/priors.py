@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vaekit import distributions
 from vaekit.conditional import Conditional
+from vaekit.errors import ConfigError
 
 
 class StandardNormal(Conditional):
@@ -33,3 +34,38 @@ class StandardNormal(Conditional):
 
     def extra_repr(self) -> str:
         return f"latent={self.latent}"
+
+
+class UniformCategorical(Conditional):
+    """The uniform prior over groups of one-hot categories (Jang, Gu and Poole, 2017). Context has no influence.
+
+    Arguments:
+        latent: the number of latents, groups times categories.
+        categories: K, the number of categories of each group.
+
+    Raises:
+        ConfigError: if the number of latents is not a multiple of the categories.
+
+    Example:
+        >>> UniformCategorical(200, categories=10)().sample().sum()
+        tensor(20.)
+    """
+
+    zeros: Tensor
+
+    def __init__(self, latent: int, categories: int = 10) -> None:
+        super().__init__()
+        if categories < 2 or latent % categories:
+            raise ConfigError(
+                f"`latent` of UniformCategorical is {latent} and `categories` is {categories}; latents are whole groups of at "
+                f"least 2 categories each. For 20 groups, give latent={20 * max(categories, 2)}."
+            )
+        self.latent, self.categories = latent, categories
+        self.register_buffer("zeros", torch.zeros(latent // categories, categories), persistent=False)
+
+    def forward(self, *given: Tensor) -> distributions.OneHotCategoricals:
+        zeros = self.zeros.expand(len(given[0]), -1, -1) if given else self.zeros
+        return distributions.OneHotCategoricals(zeros, validate_args=self.validate_args)
+
+    def extra_repr(self) -> str:
+        return f"latent={self.latent}, categories={self.categories}"

@@ -1,22 +1,101 @@
-"""Denoising: a network that sees a corrupted version of its input."""
+r"""Corruption of a network's input in training, as `torch.nn.Dropout` acts: what makes an autoencoder a denoising one.
+
+The encoder sees :math:`\tilde x \sim c(\tilde x \mid x)` while the likelihood scores the clean x (Vincent et al., 2008; Im et
+al., 2017). In evaluation mode inputs pass unchanged.
+"""
 
 from __future__ import annotations
 
-from typing import cast
+from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
+
+from vaekit.errors import ConfigError
+
+
+class Corruption(nn.Module, ABC):
+    """A random change of data, shape (B, ...), made in training mode only."""
+
+    @abstractmethod
+    def corrupt(self, x: Tensor) -> Tensor:
+        """Return a corrupted copy."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Corrupt in training mode; pass unchanged in evaluation mode."""
+        return self.corrupt(x) if self.training else x
+
+
+class _Elementwise(Corruption):
+    """Corruption that hits each element with the same probability."""
+
+    def __init__(self, probability: float = 0.05) -> None:
+        super().__init__()
+        if not 0 <= probability <= 1:
+            raise ConfigError(f"`probability` of {type(self).__name__} is {probability}; it must lie between 0 and 1.")
+        self.probability = probability
+
+    def extra_repr(self) -> str:
+        return f"probability={self.probability}"
+
+
+class Masking(_Elementwise):
+    """Set elements to 0 with a probability, without rescaling the others.
+
+    Example:
+        >>> Masking(probability=1.0)(torch.ones(2))
+        tensor([0., 0.])
+    """
+
+    def corrupt(self, x: Tensor) -> Tensor:
+        return x * (torch.rand_like(x) >= self.probability)
+
+
+class SaltAndPepper(_Elementwise):
+    """Replace elements, with a probability, by 0 or 1, each as often.
+
+    Example:
+        >>> SaltAndPepper(probability=0.0)(torch.ones(2))
+        tensor([1., 1.])
+    """
+
+    def corrupt(self, x: Tensor) -> Tensor:
+        draw = torch.rand_like(x)
+        replaced = (draw < self.probability / 2).to(x.dtype)
+        return torch.where(draw < self.probability, replaced, x)
+
+
+class GaussianNoise(Corruption):
+    """Add normal noise.
+
+    Arguments:
+        scale: its standard deviation, in the data's units.
+
+    Example:
+        >>> GaussianNoise(scale=0.0)(torch.ones(2))
+        tensor([1., 1.])
+    """
+
+    def __init__(self, scale: float = 0.1) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def corrupt(self, x: Tensor) -> Tensor:
+        return x + self.scale * torch.randn_like(x)
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale}"
 
 
 class Corrupted(nn.Module):
-    """Corrupt the first input, then apply a network to it and the others (Vincent et al., 2008; Im et al., 2017).
+    """A network that sees corrupted data in training; further inputs (context) reach it as they are.
 
     Arguments:
-        corruption: maps x to the same shape; a module such as `nn.Dropout` corrupts in training only.
-        network: is given the corrupted x, and further inputs as they are.
+        corruption: the change of the first input.
+        network: what is applied.
 
     Example:
-        >>> import torch
-        >>> network = Corrupted(nn.Dropout(1.0), nn.Identity())
+        >>> network = Corrupted(Masking(1.0), nn.Identity())
         >>> network(torch.ones(2)), network.eval()(torch.ones(2))
         (tensor([0., 0.]), tensor([1., 1.]))
     """
@@ -25,7 +104,7 @@ class Corrupted(nn.Module):
         super().__init__()
         self.corruption, self.network = corruption, network
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Map inputs, each of shape (N, ...), to the network's output."""
-        x, *others = inputs
-        return cast(Tensor, self.network(self.corruption(x), *others))
+    def forward(self, x: Tensor, *context: Tensor) -> Tensor:
+        """Apply the network to the corrupted data, shape (B, ...), and context."""
+        output: Tensor = self.network(self.corruption(x), *context)
+        return output

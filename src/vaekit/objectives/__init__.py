@@ -3,8 +3,8 @@
 from vaekit.objectives.elbo import ELBO
 from vaekit.objectives.importance import IWAE
 from vaekit.objectives.penalties import L2
-from vaekit.objectives.schedules import Cosine, Cyclical, Exponential, Linear, Schedule, Sigmoid
 from vaekit.objectives.terms import Objective, Terms
+from vaekit.schedules import Cosine, Cyclical, Exponential, Linear, Schedule, Sigmoid
 
 __all__ = [
     "ELBO",

@@ -16,8 +16,8 @@ from torch import Tensor
 from vaekit.divergences import divergence
 from vaekit.errors import ConfigError
 from vaekit.model import VAE
-from vaekit.objectives.schedules import Scheduled, value_at
 from vaekit.objectives.terms import Objective, Terms
+from vaekit.schedules import Scheduled, value_at
 
 
 def sample_shape(samples: int) -> tuple[int, ...]:

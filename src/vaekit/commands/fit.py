@@ -1,0 +1,59 @@
+"""`vaekit fit`: data, model, training, and a judgement at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import Namespace
+from rich.console import Console
+
+from vaekit import data as data_room
+from vaekit.commands.parsing import parse_fit, run_folder
+from vaekit.composition import Composition
+from vaekit.run import Run
+from vaekit.run import fit as fit_model
+from vaekit.training import Settings
+
+
+def fit(arguments: Sequence[str]) -> int:
+    """Fit a model, as the flags say; return the exit code."""
+    flags, config = parse_fit(arguments)
+    console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+    data = data_room.open(**vars(flags.data))
+    console.print(data.describe(), markup=False)
+    torch.manual_seed(flags.seed)
+    composition = Composition(**{f.name: flags[f.name] for f in fields(Composition)})
+    model = composition.build(data)
+    if composition.likelihood is None and composition.model is None:
+        console.print(f"likelihood: {data.propose().reason}", markup=False)
+    console.print(repr(model), markup=False)
+    folder = flags.resume or run_folder(flags.run, data.name)
+    settings = {f.name: flags[f.name] for f in fields(Settings)}
+    config["data"]["source"] = _portable(flags.data.source)
+    run = fit_model(
+        model, flags.objective, data, run=folder, resume=flags.resume is not None, config=config, **settings
+    )
+    return _finish(run, flags, console)
+
+
+def _finish(run: Run, flags: Namespace, console: Console) -> int:
+    """Say how a run can be resumed, or judge it."""
+    stopped = run.progress.interrupted if run.progress else None
+    if stopped is not None:
+        console.print(f"stopped; continue with: vaekit fit --resume {run.folder}", markup=False)
+        return 128 + stopped
+    if flags.samples:
+        console.print(run.evaluate(samples=flags.samples))
+        for path in (*run.figures(), run.report()):
+            console.print(f"wrote {path}", markup=False)
+    return 0
+
+
+def _portable(source: Any) -> Any:
+    """Write a path in full, so that the run can be continued from another folder."""
+    return str(Path(source).resolve()) if isinstance(source, str | Path) and Path(source).exists() else source

@@ -1,0 +1,93 @@
+"""The parser of `vaekit fit`: every flag from a type annotation, every file a set of flags."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+
+from vaekit import data, networks, objectives, posteriors, priors, recipes, training
+from vaekit.composition import Composition
+from vaekit.errors import ConfigError, RunError
+from vaekit.objectives import ELBO, Objective
+from vaekit.run import CONFIG
+from vaekit.training import Settings
+
+# Importing a room makes its classes known by their short names: `--prior StandardNormal`, `--objective IWAE`.
+ROOMS = (data, networks, objectives, posteriors, priors, training)
+
+set_parsing_settings(subclasses_enabled=["is_pure_dataclass"], instantiate_subclass_spec_in_any=False)
+
+
+def fit_parser() -> ArgumentParser:
+    """Build the parser of `vaekit fit`."""
+    parser = ArgumentParser(
+        prog="vaekit fit",
+        usage="vaekit fit [RECIPE] [--data SOURCE] [--run DIR] [options]",
+        description="Fit a model to data. RECIPE is a name that `vaekit recipes` lists, or a file of flags (YAML).",
+    )
+    parser.add_argument(
+        "--config", action="config", help="a file of flags (YAML), as `--print_config` prints and a run keeps"
+    )
+    parser.add_argument(
+        "--run", type=Path | None, default=None, help="the folder that keeps the run; runs/NAME if absent"
+    )
+    parser.add_argument("--resume", type=Path | None, default=None, help="continue the run in this folder")
+    parser.add_argument(
+        "--samples", type=int, default=100, help="importance samples of the judgement at the end; 0 for none"
+    )
+    parser.add_function_arguments(data.open, "data", fail_untyped=False)
+    parser.add_class_arguments(Composition)
+    parser.add_argument("--objective", type=Objective, default=ELBO(), help="what is minimised")
+    parser.add_class_arguments(Settings)
+    return parser
+
+
+def parse_fit(arguments: Sequence[str]) -> tuple[Namespace, dict[str, Any]]:
+    """Parse flags; return the objects they make, and the flags as plain data for the run's configuration."""
+    parser = fit_parser()
+    given = _expanded(arguments)
+    parsed = parser.parse_args(given)
+    plain = yaml.safe_load(parser.dump(parsed, skip_none=False))
+    return parser.instantiate(parsed), {k: v for k, v in plain.items() if k not in ("run", "resume", "config")}
+
+
+def _expanded(arguments: Sequence[str]) -> list[str]:
+    """Replace what is short for something longer: a recipe's name, `--data SOURCE`, and `--resume RUN`."""
+    given = [_source_flag(a) for a in arguments]
+    if given and not given[0].startswith("-"):
+        given[:1] = ["--config", str(recipes.find(given[0]))]
+    for i, argument in enumerate(given):
+        if argument.startswith("--resume"):
+            folder = Path(argument.partition("=")[2] or "".join(given[i + 1 : i + 2]))
+            if not (folder / CONFIG).is_file():
+                raise RunError(f"`{folder}` holds no run to resume: there is no `{CONFIG}` in it.")
+            return ["--config", str(folder / CONFIG), *given]
+    return given
+
+
+def _source_flag(argument: str) -> str:
+    flag, equals, value = argument.partition("=")
+    return "--data.source" + equals + value if flag == "--data" else argument
+
+
+def run_folder(chosen: Path | None, name: str) -> Path:
+    """Return the folder that was chosen, or the first free one of the form runs/NAME-1."""
+    if chosen is not None:
+        return chosen
+    stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in name).strip("-") or "run"
+    return next(p for i in range(1, sys.maxsize) if not (p := Path("runs") / f"{stem}-{i}").exists())
+
+
+def require(value: object, flag: str) -> None:
+    """Refuse a flag that was left out.
+
+    Raises:
+        ConfigError: naming the flag.
+    """
+    if value is None:
+        raise ConfigError(f"`--{flag}` is needed.")

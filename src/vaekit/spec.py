@@ -1,0 +1,216 @@
+"""Describing objects as plain data, and building them again: how a run's configuration holds its model without a pickle.
+
+An object is described by the dotted path of its class and by its constructor's arguments, which are read from attributes
+of the same name (the convention of scikit-learn, which `torch.nn` follows too):
+
+    class_path: vaekit.posteriors.DiagonalNormal
+    init_args: {network: {class_path: vaekit.networks.MLP, init_args: {inputs: 784, outputs: 400}, args: [32]}}
+
+Building imports the named classes and calls them. It builds modules and dataclasses, and nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeAlias, get_type_hints
+
+import torch
+from torch import Tensor, nn
+
+from vaekit.errors import ConfigError
+
+Plain: TypeAlias = Any
+_REMEMBERED = "_vaekit_spec"
+
+
+def describe(value: object) -> Plain:
+    """Describe a value as plain data: numbers, strings, lists, mappings, and mappings with a `class_path`.
+
+    Raises:
+        ConfigError: if a module keeps a constructor argument nowhere, or a value is of another kind.
+
+    Example:
+        >>> describe(nn.Linear(3, 2))
+        {'class_path': 'torch.nn.Linear', 'init_args': {'in_features': 3, 'out_features': 2, 'bias': True}}
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [describe(v) for v in value]
+    if isinstance(value, Mapping):
+        return {str(k): describe(v) for k, v in value.items()}
+    if isinstance(value, nn.Module) or (is_dataclass(value) and not isinstance(value, type)):
+        return _describe_object(value)
+    if callable(value):
+        return {"factory": describe_factory(value)}
+    raise ConfigError(
+        f"A configuration cannot hold {value!r} of type {type(value).__name__}; give numbers, strings or modules."
+    )
+
+
+def describe_factory(factory: Callable[..., object]) -> dict[str, Plain]:
+    """Describe a callable that makes objects: a class, a function, or a partial application of one to keywords."""
+    keywords: dict[str, Plain] = {}
+    while isinstance(factory, functools.partial):
+        keywords = {**factory.keywords, **keywords}
+        factory = next((a for a in factory.args if isinstance(a, type)), factory.func)
+    if not hasattr(factory, "__qualname__"):
+        raise ConfigError(
+            f"A configuration cannot hold the callable {factory!r}; give a class or a function of a module."
+        )
+    return _with_arguments(_path_of(factory), {k: describe(v) for k, v in keywords.items()}, [])
+
+
+def call(factory: Callable[..., nn.Module], *args: object, **keywords: object) -> nn.Module:
+    """Call a factory, and remember how where its product does not keep what describes it."""
+    module = factory(*args, **keywords)
+    try:
+        describe(module)
+    except ConfigError:
+        described = describe_factory(factory)
+        named = {**described.get("init_args", {}), **{k: describe(v) for k, v in keywords.items()}}
+        module.__dict__[_REMEMBERED] = _with_arguments(described["class_path"], named, [describe(a) for a in args])
+    return module
+
+
+def build(spec: Plain) -> Any:
+    """Build what `describe` described.
+
+    Raises:
+        ConfigError: if a class cannot be imported, or is not one that a configuration may name.
+
+    Example:
+        >>> build({"class_path": "torch.nn.Linear", "init_args": {"in_features": 3, "out_features": 2}})
+        Linear(in_features=3, out_features=2, bias=True)
+    """
+    if isinstance(spec, list):
+        return [build(v) for v in spec]
+    if not isinstance(spec, Mapping):
+        return spec
+    if "factory" in spec:
+        inner = spec["factory"]
+        return functools.partial(_target(inner), **_keywords(inner)) if inner.get("init_args") else _target(inner)
+    if "class_path" not in spec:
+        return {k: build(v) for k, v in spec.items()}
+    return _target(spec)(*_positional(spec), **_keywords(spec))
+
+
+def rebuilds(module: nn.Module, spec: Plain) -> bool:
+    """Tell whether a description gives back a module with the same parameters and buffers, by name and shape."""
+    with torch.random.fork_rng([]):
+        other = build(spec)
+    shapes = {k: v.shape for k, v in module.state_dict().items()}
+    sizes = [sum(p.numel() for p in m.parameters()) for m in (module, other)]
+    return shapes == {k: v.shape for k, v in other.state_dict().items()} and sizes[0] == sizes[1]
+
+
+def import_object(path: str) -> Any:
+    """Import what a dotted path names.
+
+    Raises:
+        ConfigError: if there is no such module or attribute.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"The configuration names `{path}`, which cannot be imported ({error}). Put its module on the Python path."
+        ) from error
+
+
+def _describe_object(value: object) -> dict[str, Plain]:
+    if _REMEMBERED in vars(value):
+        return dict(vars(value)[_REMEMBERED])
+    parameters = list(inspect.signature(type(value)).parameters.values())
+    rest = [p for p in parameters if p.kind is p.VAR_POSITIONAL]
+    extra = list(value.children()) if isinstance(value, nn.Sequential) else getattr(value, rest[0].name) if rest else []
+    named = {p.name: describe(_argument(value, p)) for p in parameters if _is_kept(value, p)}
+    return _with_arguments(_path_of(type(value)), named, [describe(v) for v in extra])
+
+
+def _is_kept(value: object, parameter: inspect.Parameter) -> bool:
+    """Tell whether a constructor argument is an attribute; one that is not must have a default."""
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        return False
+    if hasattr(value, parameter.name):
+        return True
+    if parameter.default is parameter.empty:
+        raise ConfigError(
+            f"{type(value).__name__} keeps its constructor argument `{parameter.name}` in no attribute of that name, so the "
+            f"run's configuration cannot describe it. Store it as `self.{parameter.name}`."
+        )
+    return False
+
+
+def _argument(value: object, parameter: inspect.Parameter) -> object:
+    """Read a constructor argument; torch's layers keep the parameter `bias` where they were given a flag."""
+    kept = getattr(value, parameter.name)
+    if isinstance(parameter.default, bool) and (kept is None or isinstance(kept, Tensor)):
+        return kept is not None
+    return kept.value if isinstance(kept, Enum) else kept
+
+
+def _with_arguments(path: str, named: dict[str, Plain], positional: list[Plain]) -> dict[str, Plain]:
+    return {"class_path": path} | ({"init_args": named} if named else {}) | ({"args": positional} if positional else {})
+
+
+def _path_of(target: Any) -> str:
+    """Return the dotted path of a class or function, through torch.nn's public name where there is one."""
+    if getattr(nn, target.__name__, None) is target:
+        return f"torch.nn.{target.__name__}"
+    if "<" in target.__qualname__:
+        raise ConfigError(
+            f"A configuration cannot name `{target.__qualname__}`, which is local. Define it in a module."
+        )
+    return f"{target.__module__}.{target.__qualname__}"
+
+
+def _target(spec: Mapping[str, Plain]) -> Any:
+    """Import a class or factory, and refuse what does not make modules or dataclasses."""
+    path = str(spec["class_path"])
+    target = import_object(path)
+    makes = target if isinstance(target, type) else _return_type(target)
+    if not (isinstance(makes, type) and (issubclass(makes, nn.Module) or is_dataclass(makes))):
+        raise ConfigError(
+            f"The configuration names `{path}`, which is neither a module, nor a dataclass, nor a function annotated to return one."
+        )
+    return target
+
+
+def _return_type(function: object) -> object:
+    try:
+        return get_type_hints(function).get("return")
+    except (TypeError, NameError):
+        return None
+
+
+def _keywords(spec: Mapping[str, Plain]) -> dict[str, Any]:
+    positional = set(_leading_names(spec)) if spec.get("args") and _varargs(spec) else set()
+    return {k: build(v) for k, v in spec.get("init_args", {}).items() if k not in positional}
+
+
+def _positional(spec: Mapping[str, Plain]) -> list[Any]:
+    """Return positional arguments; where a signature has `*args`, the named ones before it must be passed by position too."""
+    given = [build(v) for v in spec.get("args", [])]
+    if not given or not _varargs(spec):
+        return given
+    named = spec.get("init_args", {})
+    return [build(named[name]) for name in _leading_names(spec) if name in named] + given
+
+
+def _varargs(spec: Mapping[str, Plain]) -> bool:
+    return any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(_target(spec)).parameters.values())
+
+
+def _leading_names(spec: Mapping[str, Plain]) -> list[str]:
+    parameters = inspect.signature(_target(spec)).parameters.values()
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

@@ -1,0 +1,269 @@
+"""The training loop: small, because one step of a small model lasts a fraction of a millisecond.
+
+Nothing is read from the device between reports. What a step needs of engines (devices, precision, several processes) comes
+from Lightning Fabric's strategy; what may stop, save, resume and report a run is here.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from vaekit.conditional import unvalidated
+from vaekit.data.batches import Batch
+from vaekit.data.dataset import Dataset
+from vaekit.errors import NonFiniteError
+from vaekit.model import VAE
+from vaekit.objectives import Objective, Terms
+from vaekit.training.display import Display
+from vaekit.training.meter import Meter, Reading, Row
+from vaekit.training.recorder import Recorder
+from vaekit.training.saving import Progress, Saver
+from vaekit.training.settings import Settings
+from vaekit.training.snapshots import Snapshots
+from vaekit.training.step import Pass, Step, first_non_finite, make_optimizer
+from vaekit.training.stop import Stop
+
+
+class Trainer:
+    """Fits a model to data by an objective, and keeps the run's folder.
+
+    Arguments:
+        model: what is fitted, in place.
+        objective: what is minimised.
+        data: the splits.
+        settings: the numbers of the loop.
+        folder: the run's folder, or None to keep nothing on disk.
+        resume: continue from the folder's last checkpoint.
+    """
+
+    def __init__(
+        self,
+        model: VAE,
+        objective: Objective,
+        data: Dataset,
+        settings: Settings,
+        folder: Path | None,
+        resume: bool = False,
+    ) -> None:
+        self.settings, self.data, self.model = settings, data, model
+        self.fabric = make_fabric(settings)
+        self.strategy, self.device = self.fabric.strategy, self.fabric.device
+        model.to(self.device).train()
+        self.passing = Pass(model, objective)
+        module = self.strategy.setup_module(self.passing)
+        if settings.compile:
+            module.compile()
+        self.optimizer = make_optimizer(settings.optimizer, model.parameters())
+        self.schedule = settings.schedule(self.optimizer) if settings.schedule else None
+        self.step = Step(
+            torch.compile(module) if settings.compile else module, model, self.optimizer, self.strategy, settings
+        )
+        self.loader = data.loader(
+            settings.batch_size,
+            device=self.device,
+            seed=settings.seed,
+            rank=self.fabric.global_rank,
+            world=self.fabric.world_size,
+        )
+        self.meter, self.progress = Meter(settings.every_step), Progress()
+        self.saver = Saver(self, folder if self.fabric.is_global_zero else None)
+        self._start(folder, resume)
+
+    def _start(self, folder: Path | None, resume: bool) -> None:
+        """Seed a new run, or take up an old one."""
+        torch.manual_seed(self.settings.seed + 1_000_003 * self.fabric.global_rank)
+        lengths = self.saver.restore(folder / "checkpoints" / "last.safetensors") if resume and folder else None
+        writes = folder if self.fabric.is_global_zero else None
+        self.recorder = Recorder(writes, self.settings.tensorboard, lengths, self.taken)
+        self.snapshots = Snapshots(self.model, self.data, self.recorder)
+        if not resume:
+            self.saver.save_last()
+
+    @property
+    def taken(self) -> int:
+        """How many steps the optimiser has taken."""
+        return int(self.model.step.item())
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many steps the optimiser takes in an epoch."""
+        return -(-self.loader.steps // self.settings.accumulate)
+
+    def run(self) -> Progress:
+        """Train until the last epoch, an early stop, or a request to stop."""
+        total = self.steps_per_epoch * self.settings.epochs
+        shows = self.settings.progress and self.fabric.is_global_zero
+        with Stop() as self.stop, Display(total, self.taken, shows) as self.display, unvalidated(self.model):
+            while self.progress.epoch < self.settings.epochs and not self.progress.finished:
+                if not self._epoch():
+                    self.saver.save_last()
+                    self.progress.interrupted = self.stop.signal
+                    break
+                self._after_epoch()
+        self.recorder.close()
+        return self.progress
+
+    def _epoch(self) -> bool:
+        """Train for the rest of an epoch; tell whether it was finished."""
+        self.clock, group = time.perf_counter(), self.settings.accumulate
+        steps = self.loader.steps
+        for index, batch in enumerate(self.loader.epoch(self.progress.epoch, self.progress.batch), self.progress.batch):
+            first = index - index % group
+            self._batch(batch, batch.share / min(group, steps - first))
+            if (index + 1) % group and index + 1 < steps:
+                continue
+            reports = len(self.meter) >= self.settings.log_every * group
+            norm = self.step.gradient_norm() if reports or index + 1 == steps else 0.0
+            self.step.update()
+            self._advance_schedule(each_step=True)
+            self.progress.batch = index + 1
+            if reports:
+                self._report(norm)
+            if self._wants_to_stop(reports) and index + 1 < steps:
+                return False
+        if len(self.meter):
+            self._report(norm)
+        return True
+
+    def _batch(self, batch: Batch, weight: float) -> None:
+        terms = self.step.forward(batch)
+        if self.step.checks_each_step and not math.isfinite(terms.loss.item()):
+            self._refuse(terms)
+        self.step.backward(terms, weight)
+        self.meter.add(terms, counted=batch.share > 0)
+
+    def _wants_to_stop(self, reports: bool) -> bool:
+        """Tell whether a stop was requested; several processes agree on it when they report."""
+        if self.fabric.world_size == 1:
+            return self.stop.signal is not None
+        if not reports:
+            return False
+        votes = self.strategy.all_reduce(torch.tensor(float(self.stop.signal is not None)), reduce_op="sum")
+        return bool(cast(Tensor, votes) > 0)
+
+    def _advance_schedule(self, each_step: bool) -> None:
+        if self.schedule is not None and self.settings.schedule_per_step == each_step:
+            self.schedule.step()
+
+    def _report(self, norm: float) -> None:
+        """Record the averages since the last report."""
+        reading = self.meter.read()
+        if not math.isfinite(reading.values["loss"]):
+            self._refuse_reading(reading)
+        seconds, self.clock = time.perf_counter() - self.clock, time.perf_counter()
+        values = {
+            **reading.values,
+            **annealed(self.model),
+            "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
+            "gradient_norm": norm,
+        }
+        epoch, step = self.progress.epoch + 1, self.taken
+        self.recorder.record("train", step, epoch, values, reading.rates)
+        self.recorder.record_steps(reading.steps, step - len(reading.steps) + 1)
+        self.recorder.throughput(reading.examples / seconds, step)
+        self.display.update(step, epoch, reading.values, reading.examples / seconds)
+        self.progress.collect(reading)
+        self.saver.save_last_if_due()
+
+    def _after_epoch(self) -> None:
+        """Report the epoch, evaluate, and keep what is worth keeping."""
+        epoch = self.progress.epoch + 1
+        average = self.progress.epoch_average()
+        self.recorder.record("epoch", self.taken, epoch, average, [])
+        self.display.evaluated("train", epoch, average)
+        self._advance_schedule(each_step=False)
+        self.progress.next_epoch()
+        with self._averaged():
+            if len(self.data.validation) and epoch % self.settings.evaluate_every == 0:
+                self._validate(epoch)
+            if len(self.data.test) and self.settings.test_every and epoch % self.settings.test_every == 0:
+                self._evaluate("test", epoch)
+            if self.settings.figures_every and epoch % self.settings.figures_every == 0 and self.fabric.is_global_zero:
+                self.snapshots.take(epoch, self.taken)
+        self.saver.save_last()
+
+    def _validate(self, epoch: int) -> None:
+        """Evaluate on the validation split, keep the best checkpoints, and stop where patience ends."""
+        loss = self._evaluate("validation", epoch)["loss"]
+        self.progress.judge(loss)
+        self.saver.keep_if_best(loss, epoch)
+        patience = self.settings.patience
+        if patience is not None and self.progress.waited >= patience:
+            self.progress.finished = True
+            self.display.say(f"stopped early: no better validation loss in {patience} evaluations")
+
+    def _evaluate(self, split: str, epoch: int) -> Row:
+        reading = self.judge(split)
+        self.recorder.record(split, self.taken, epoch, reading.values, reading.rates)
+        self.display.evaluated(split, epoch, reading.values)
+        return reading.values
+
+    @torch.no_grad()
+    def judge(self, split: str) -> Reading:
+        """Average the objective's terms over a split, with noise that is the same for every epoch and number of processes."""
+        rank, world, meter = self.fabric.global_rank, self.fabric.world_size, Meter()
+        self.model.eval()
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            for index, given in enumerate(self.data.batches(split, self.settings.batch_size, self.device)):
+                mine = index % world == rank
+                if mine or index == 0:
+                    torch.manual_seed(self.settings.seed + index)
+                    with self.strategy.precision.forward_context():
+                        meter.add(self.passing(*given), counted=mine)
+        self.model.train()
+        return meter.read()
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Evaluate the averaged weights where there are any."""
+        with self.step.average.applied() if self.step.average else nullcontext():
+            yield
+
+    def _refuse(self, terms: Terms) -> None:
+        """Stop because the loss of the coming step is not finite."""
+        means = {"distortion": terms.distortion.mean().item(), "rate": terms.rate.mean().item()}
+        if first_non_finite(self.model) is None and terms.loss.requires_grad:
+            self.step.backward(terms, 1.0)
+        self._raise_non_finite(self.taken + 1, {**means, "loss": terms.loss.item()})
+
+    def _refuse_reading(self, reading: Reading) -> None:
+        """Stop because an average since the last report is not finite."""
+        bad = next((i for i, row in enumerate(reading.steps) if not math.isfinite(row["loss"])), 0)
+        self._raise_non_finite(self.taken - len(reading.steps) + bad + 1, reading.values)
+
+    def _raise_non_finite(self, step: int, values: Row) -> None:
+        term = next((name for name in ("distortion", "rate") if not math.isfinite(values[name])), "loss")
+        self.recorder.close()
+        raise NonFiniteError(
+            f"Step {step}: the {term} is {values[term]:g}; the first parameter that is not finite is "
+            f"{first_non_finite(self.model) or 'none'}. The last good state is {self.saver.last_known()}. Lower the learning "
+            f"rate, clip the gradient (clip=1.0), or look for extreme values in the data."
+        )
+
+
+def annealed(model: VAE) -> Row:
+    """Collect what the parts of a model say of their annealed quantities."""
+    parts = [cast(Any, m) for m in model.modules() if hasattr(m, "annealed")]
+    return {name: value for part in parts for name, value in part.annealed().items()}
+
+
+def make_fabric(settings: Settings) -> Fabric:
+    """Make and launch Lightning Fabric for the chosen devices and precision."""
+    fabric = Fabric(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.nodes,
+        strategy=settings.strategy,
+        precision=settings.precision,  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric

@@ -1,0 +1,109 @@
+"""How a model is fitted: the numbers of the training loop, apart from what is fitted to what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from vaekit.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of the training loop.
+
+    Arguments:
+        epochs: passes over the training split.
+        batch_size: examples per step, over all processes.
+        seed: seeds the order of the data and all noise.
+        optimizer: makes the optimiser from the parameters; the fused implementation is used where there is one.
+        schedule: makes a learning-rate schedule from the optimiser; None keeps the rate.
+        schedule_per_step: advance the schedule after every step instead of after every epoch.
+        clip: largest norm of the gradient; None does not clip.
+        accumulate: batches whose gradients are averaged before one step of the optimiser.
+        ema: decay of an exponential moving average of the weights, which then is what is evaluated; None for no average.
+        precision: Lightning Fabric's name of the number format, as "32-true", "bf16-mixed" or "16-mixed".
+        accelerator: Lightning Fabric's name of the kind of device, as "auto", "cpu", "cuda" or "mps".
+        devices: how many devices of that kind each node uses.
+        nodes: how many nodes take part.
+        strategy: Lightning Fabric's name of the way several devices share the work, as "auto", "ddp" or "fsdp".
+        compile: compile the objective with torch.compile.
+        graph: on CUDA, capture the step as a graph.
+        log_every: steps between reports of the running averages.
+        every_step: keep the terms of each single step, and the posterior's statistics, in `steps.csv`.
+        evaluate_every: epochs between evaluations on the validation split.
+        test_every: epochs between evaluations on the test split; 0 leaves it for the end.
+        patience: evaluations without improvement of the validation loss after which training stops; None never stops early.
+        keep_best: how many of the best checkpoints by validation loss are kept.
+        save_minutes: save a checkpoint within an epoch that lasts longer than this.
+        figures_every: epochs between grids of reconstructions and samples; 0 for none during training.
+        progress: show one live line.
+        tensorboard: write TensorBoard events.
+    """
+
+    epochs: int = 10
+    batch_size: int = 128
+    seed: int = 0
+    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = torch.optim.Adam
+    schedule: Callable[[Optimizer], LRScheduler] | None = None
+    schedule_per_step: bool = False
+    clip: float | None = None
+    accumulate: int = 1
+    ema: float | None = None
+    precision: str = "32-true"
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "auto"
+    compile: bool = False
+    graph: bool = True
+    log_every: int = 50
+    every_step: bool = False
+    evaluate_every: int = 1
+    test_every: int = 0
+    patience: int | None = None
+    keep_best: int = 1
+    save_minutes: float = 10.0
+    figures_every: int = 0
+    progress: bool = True
+    tensorboard: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate", "devices", "nodes", "log_every", "evaluate_every"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number, at least 1")
+        for name in ("test_every", "keep_best", "figures_every", "save_minutes"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        _require(self.clip is None or self.clip > 0, "clip", self.clip, "a positive norm, or None")
+        _require(self.ema is None or 0 < self.ema < 1, "ema", self.ema, "a decay between 0 and 1, or None")
+        _require(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1, or None")
+
+
+def _require(holds: bool, name: str, value: object, rule: str) -> None:
+    if not holds:
+        raise ConfigError(f"`{name}` is {value!r}; it must be {rule}.")
+
+
+class InverseTimeLR(torch.optim.lr_scheduler.LambdaLR):
+    r"""The learning rate :math:`\eta_t = \eta_0 / (1 + r t)`.
+
+    Arguments:
+        optimizer: whose learning rate is set.
+        rate: r, the decay per step of the schedule.
+
+    Example:
+        >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        >>> InverseTimeLR(optimizer, rate=1.0).get_last_lr()
+        [1.0]
+    """
+
+    def __init__(self, optimizer: Optimizer, rate: float = 1e-4) -> None:
+        self.rate = rate
+        super().__init__(optimizer, self._factor)
+
+    def _factor(self, t: int) -> float:
+        return 1 / (1 + self.rate * t)

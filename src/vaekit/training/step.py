@@ -1,0 +1,87 @@
+"""One training step: forward, backward, and the optimiser's update, through Fabric's strategy and precision."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import torch
+from lightning_fabric.strategies import Strategy
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from vaekit.data.batches import Batch
+from vaekit.model import VAE
+from vaekit.objectives import Objective, Terms
+from vaekit.training.average import WeightAverage
+from vaekit.training.settings import Settings
+
+
+class Pass(nn.Module):
+    """A model and an objective as one module, whose forward is all that a strategy or a compiler needs to wrap."""
+
+    def __init__(self, model: VAE, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, *given: Tensor) -> Terms:
+        """Compute the objective's terms for a batch (x, *context)."""
+        return self.objective(self.model, *given)
+
+
+def make_optimizer(factory: Callable[..., Optimizer], parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """Make an optimiser, with its fused implementation where it has one and the user chose no other."""
+    chosen: dict[str, Any] = dict(factory.keywords) if isinstance(factory, partial) else {}
+    target = next((a for a in getattr(factory, "args", ()) if isinstance(a, type)), getattr(factory, "func", factory))
+    accepts = "fused" in inspect.signature(target).parameters
+    if accepts and not any(chosen.get(name) for name in ("fused", "foreach", "differentiable")):
+        return factory(parameters, fused=True)
+    return factory(parameters)
+
+
+class Step:
+    """Takes training steps, each on one or several accumulated batches."""
+
+    def __init__(
+        self, module: nn.Module, model: VAE, optimizer: Optimizer, strategy: Strategy, settings: Settings
+    ) -> None:
+        self.module, self.model, self.optimizer = module, model, optimizer
+        self.strategy, self.settings = strategy, settings
+        self.average = WeightAverage(model, settings.ema) if settings.ema else None
+        self.checks_each_step = strategy.root_device.type == "cpu"
+
+    def forward(self, batch: Batch) -> Terms:
+        """Compute the terms of a batch in the chosen precision."""
+        with self.strategy.precision.forward_context():
+            terms: Terms = self.module(*batch.given)
+        return terms
+
+    def backward(self, terms: Terms, weight: float) -> None:
+        """Add the gradient of a batch's loss, weighted by its part in the step."""
+        self.strategy.backward(terms.loss if weight == 1 else terms.loss * weight, self.module)
+
+    def update(self) -> None:
+        """Clip the gradient, move the weights and their average, and count the step."""
+        if self.settings.clip is not None:
+            self.strategy.clip_gradients_norm(self.module, self.optimizer, self.settings.clip)
+        self.strategy.optimizer_step(self.optimizer)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.model.advance()
+        if self.average is not None:
+            self.average.update()
+
+    def gradient_norm(self) -> float:
+        """Return the Euclidean norm of the gradient that is about to be used."""
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        return torch.nn.utils.get_total_norm(gradients).item()
+
+
+def first_non_finite(model: nn.Module) -> str | None:
+    """Name the first parameter with a value, else with a gradient, that is NaN or infinite."""
+    named = list(model.named_parameters())
+    by_value = ((name, p) for name, p in named)
+    by_gradient = ((f"the gradient of {name}", p.grad) for name, p in named if p.grad is not None)
+    return next((name for group in (by_value, by_gradient) for name, t in group if not t.isfinite().all()), None)
