@@ -1,16 +1,22 @@
-"""Bernoulli distributions over whole events, scored in one pass."""
+"""Elements that are 0 or 1, and the continuous relative of the Bernoulli distribution on [0, 1]."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 from torch.nn import functional as F
 
+from vaekit.distributions.elements import Elements
+from vaekit.distributions.special import expm1_ratio_mean, expm1_ratio_variance, log_expm1_ratio
 
-class Bernoulli(Distribution):
+
+def softplus(x: Tensor) -> Tensor:
+    """Compute log(1 + e^x), to the last digit of float64 too (torch's own default switches to x at 20)."""
+    return F.softplus(x, threshold=40)
+
+
+class Bernoulli(Elements):
     r"""Independent Bernoulli elements: :math:`\log p(x) = \sum_i x_i l_i - \log(1 + e^{l_i})`.
 
     Arguments:
@@ -24,15 +30,11 @@ class Bernoulli(Distribution):
     """
 
     arg_constraints = {"logits": constraints.real}  # noqa: RUF012
+    element_support = constraints.boolean
 
     def __init__(self, logits: Tensor, event_dim: int, validate_args: bool | None = None) -> None:
         self.logits = logits
-        cut = logits.ndim - event_dim
-        super().__init__(logits.shape[:cut], logits.shape[cut:], validate_args)
-
-    @constraints.dependent_property(is_discrete=True)
-    def support(self) -> constraints.Constraint:
-        return constraints.independent(constraints.boolean, len(self.event_shape))
+        super().__init__(event_dim, validate_args)
 
     @property
     def probs(self) -> Tensor:
@@ -50,20 +52,55 @@ class Bernoulli(Distribution):
     def variance(self) -> Tensor:
         return self.probs * (1 - self.probs)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Bernoulli:
-        logits = self.logits.expand(*batch_shape, *self.event_shape)
-        return Bernoulli(logits, len(self.event_shape), self._validate_args)
-
-    @torch.no_grad()
-    def sample(self, sample_shape: Any = ()) -> Tensor:
-        return torch.bernoulli(self.probs.expand(self._extended_shape(torch.Size(sample_shape))))
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
-        terms = value * self.logits - F.softplus(self.logits)
-        return terms.flatten(-len(self.event_shape)).sum(-1)
-
     def entropy(self) -> Tensor:
-        terms = F.softplus(self.logits) - self.probs * self.logits
-        return terms.flatten(-len(self.event_shape)).sum(-1)
+        return self._total(softplus(self.logits) - self.probs * self.logits)
+
+    def _element_log_prob(self, value: Tensor) -> Tensor:
+        return value * self.logits - softplus(self.logits)
+
+    def _draw(self, shape: torch.Size) -> Tensor:
+        return torch.bernoulli(self.probs.expand(shape))
+
+
+class ContinuousBernoulli(Elements):
+    r"""The density on [0, 1] proportional to :math:`\lambda^x (1 - \lambda)^{1 - x}` (Loaiza-Ganem and Cunningham, 2019).
+
+    With logit l it is the truncated exponential :math:`\log p(x) = \sum_i x_i l_i - \log \frac{e^{l_i} - 1}{l_i}`: the form used
+    here, because the normaliser's logarithm is smooth through l = 0, that is, through :math:`\lambda = 1/2`. The mean
+    is :math:`1 / (1 - e^{-l}) - 1/l`, which is not :math:`\lambda`.
+
+    Arguments:
+        logits: :math:`l = \log(\lambda / (1 - \lambda))`, shape (*B, *event).
+        event_dim: how many of the last dimensions make one event.
+        validate_args: whether to check parameters, and that values lie in [0, 1].
+
+    Example:
+        >>> p = ContinuousBernoulli(torch.tensor([0.1, 0.5]).logit(), event_dim=0)
+        >>> p.mean, p.log_prob(torch.tensor([0.5, 0.5]))
+        (tensor([0.3301, 0.5000]), tensor([-0.1936,  0.0000]))
+    """
+
+    arg_constraints = {"logits": constraints.real}  # noqa: RUF012
+    element_support = constraints.unit_interval
+
+    def __init__(self, logits: Tensor, event_dim: int, validate_args: bool | None = None) -> None:
+        self.logits = logits
+        super().__init__(event_dim, validate_args)
+
+    @property
+    def mean(self) -> Tensor:
+        return expm1_ratio_mean(self.logits)
+
+    @property
+    def variance(self) -> Tensor:
+        return expm1_ratio_variance(self.logits)
+
+    def _element_log_prob(self, value: Tensor) -> Tensor:
+        return value * self.logits - log_expm1_ratio(self.logits)
+
+    def _draw(self, shape: torch.Size) -> Tensor:
+        """Invert the distribution function of the falling density, and mirror it where the density rises."""
+        u = torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device)
+        slope = self.logits.abs().clamp(min=torch.finfo(u.dtype).tiny)
+        falling = -torch.log1p(u * torch.expm1(-slope)) / slope
+        return torch.where(self.logits > 0, 1 - falling, falling)
