@@ -1,0 +1,227 @@
+"""Laws that hold for every prior, posterior, network and objective of the catalogue, and for their product."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from dataclasses import fields
+from itertools import product
+
+import pytest
+import torch
+from catalogue import (
+    BATCH,
+    DECODERS,
+    ENCODERS,
+    LATENT,
+    OBJECTIVES,
+    POSTERIORS,
+    PRIORS,
+    SharedNoise,
+    binary_images,
+    cases,
+    compose,
+)
+from torch import Tensor
+
+from vaekit import VAE, posteriors, priors
+from vaekit.errors import ConfigError
+from vaekit.objectives import ELBO, IWAE, L2, Objective, Terms
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+PARTS = {
+    **{f"prior {name}": {"prior": prior} for name, prior in PRIORS.items()},
+    **{f"posterior {name}": {"posterior": posterior} for name, posterior in POSTERIORS.items()},
+    **{f"encoder {name}": {"encoder": encoder} for name, encoder in ENCODERS.items()},
+    **{f"decoder {name}": {"decoder": decoder} for name, decoder in DECODERS.items()},
+}
+COUPLING = ("encoder ConvEncoder-batch", "decoder ConvDecoder-batch")
+
+
+def is_refused(posterior: object, objective: Objective) -> bool:
+    """Tell whether an objective weighs latents by a density that the posterior does not have."""
+    weighing = objective.objective if isinstance(objective, L2) else objective
+    return posterior is posteriors.Delta and isinstance(weighing, IWAE)
+
+
+PAIRS = {
+    f"{part}-{name}": (parts, objective)
+    for (part, parts), (name, objective) in product(PARTS.items(), OBJECTIVES.items())
+    if not is_refused(parts.get("posterior"), objective)
+}
+INDEPENDENT = {name: pair for name, pair in PAIRS.items() if not name.startswith(COUPLING)}
+
+
+@pytest.fixture(params=cases(PARTS))
+def model(request: pytest.FixtureRequest) -> VAE:
+    return compose(**request.param)
+
+
+def seeded(objective: Objective, model: VAE, x: Tensor) -> Terms:
+    torch.manual_seed(1)
+    return objective(model, x)
+
+
+def bound_of(model: VAE, x: Tensor) -> Tensor:
+    return seeded(ELBO(), model, x).bound
+
+
+@pytest.mark.parametrize("samples", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("posterior", cases(POSTERIORS))
+def test_shapes_of_posteriors(posterior, samples):
+    q = compose(posterior=posterior).posterior(binary_images())
+    z = q.rsample(samples)
+    assert (q.batch_shape, q.event_shape, z.shape) == ((BATCH,), (LATENT,), (*samples, BATCH, LATENT))
+    assert q.log_prob(z).shape == (*samples, BATCH)
+    assert q.mean.shape == (BATCH, LATENT)
+
+
+@pytest.mark.parametrize("samples", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("prior", cases(PRIORS))
+def test_shapes_of_priors(prior, samples):
+    p = prior()()
+    z = p.sample(samples)
+    assert (p.event_shape, z.shape) == ((LATENT,), (*samples, LATENT))
+    assert p.log_prob(z).shape == samples
+
+
+@pytest.mark.parametrize(("parts", "objective"), cases(PAIRS))
+def test_terms_have_their_shapes_and_every_parameter_a_finite_gradient(parts, objective):
+    model = compose(**parts)
+    terms = objective(model, binary_images())
+    assert terms.loss.shape == ()
+    assert terms.bound.shape == terms.distortion.shape == terms.rate.shape == terms.rates.shape[:-1] == (BATCH,)
+    assert all(torch.as_tensor(value).shape == () for value in terms.extras.values())
+    torch.testing.assert_close(terms.rate, terms.rates.sum(-1))
+    terms.loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+GRID = 0.08
+LAWS = {
+    "StandardNormal": lambda: priors.StandardNormal(LATENT)().expand((1,)),
+    "DiagonalNormal": lambda: compose(posterior=posteriors.DiagonalNormal).posterior(binary_images(1)),
+    "FullNormal": lambda: compose(posterior=posteriors.FullNormal).posterior(binary_images(1)),
+}
+FEATURES = {
+    "mean": lambda z: z,
+    "square": torch.square,
+    "sine": torch.sin,
+    "product": lambda z: z.prod(-1, keepdim=True),
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("feature", cases(FEATURES))
+@pytest.mark.parametrize("law", cases(LAWS))
+def test_densities_integrate_to_one_and_have_the_moments_of_their_samples(law, feature):
+    law, axis = law(), torch.arange(-12, 12, GRID)
+    grid = torch.cartesian_prod(axis, axis).unsqueeze(1)  # (N, 1, 2)
+    mass = law.log_prob(grid).exp() * GRID**2  # (N, 1)
+    torch.testing.assert_close(mass.sum().item(), 1.0, rtol=0, atol=1e-6)
+    exact, drawn = (mass.unsqueeze(-1) * feature(grid)).sum(0), feature(law.sample((40_000,)))
+    assert ((drawn.mean(0) - exact).abs() < 4 * drawn.std(0) / len(drawn) ** 0.5).all()
+
+
+@pytest.mark.parametrize("objective", cases(OBJECTIVES))
+@pytest.mark.parametrize("posterior", cases(POSTERIORS))
+@pytest.mark.parametrize("prior", cases(PRIORS))
+def test_every_combination_trains_a_step_or_says_why_not(prior, posterior, objective):
+    model = compose(prior, posterior)
+    if is_refused(posterior, objective):
+        with pytest.raises(ConfigError, match=r"Delta has none\. Choose a posterior with a density"):
+            objective(model, binary_images())
+        return
+    before = copy.deepcopy(model)
+    objective(model, binary_images()).loss.backward()
+    torch.optim.SGD(model.parameters(), lr=1e-3).step()
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert any(not torch.equal(p, old) for p, old in zip(model.parameters(), before.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("parts", "objective"), cases(INDEPENDENT))
+def test_no_row_depends_on_another(parts, objective):
+    model, x = compose(**parts), binary_images()
+    before = seeded(objective, model, x)
+    after = seeded(objective, model, torch.cat([1 - x[:1], x[1:]]))
+    first, second = (torch.cat([t.bound[:, None], t.distortion[:, None], t.rates], 1) for t in (before, after))
+    assert not torch.isclose(first[0], second[0]).any()
+    torch.testing.assert_close(first[1:], second[1:])
+
+
+@pytest.mark.parametrize("part", COUPLING)
+def test_batch_normalisation_couples_rows_in_training_alone(part):
+    model, x = compose(**PARTS[part]), binary_images()
+    changed = torch.cat([1 - x[:1], x[1:]])
+    assert not torch.equal(bound_of(model, x)[1:], bound_of(model, changed)[1:])
+    model.eval()
+    assert torch.equal(bound_of(model, x)[1:], bound_of(model, changed)[1:])
+
+
+@pytest.mark.parametrize("objective", cases(OBJECTIVES))
+@pytest.mark.parametrize("times", [2, 5])
+def test_terms_do_not_depend_on_the_size_of_the_batch(objective, times):
+    model, x = compose(posterior=SharedNoise), binary_images()
+    terms, repeated = seeded(objective, model, x), seeded(objective, model, x.repeat(times, 1, 1, 1))
+    torch.testing.assert_close(repeated.loss, terms.loss)
+    torch.testing.assert_close(repeated.bound, terms.bound.repeat(times))
+    torch.testing.assert_close(repeated.rates, terms.rates.repeat(times, 1))
+
+
+@pytest.mark.parametrize("objective", cases(OBJECTIVES))
+def test_a_loss_is_the_mean_of_its_examples_losses_unless_it_couples_the_batch(objective):
+    model, x = compose(posterior=SharedNoise), binary_images()
+    together, *apart = (seeded(objective, model, rows).loss for rows in (x, *x.split(1)))
+    assert torch.isclose(together, torch.stack(apart).mean(), rtol=1e-12) != objective.couples_batch
+
+
+def test_a_copy_and_a_reloaded_state_give_the_same_bits(model):
+    x, fresh = binary_images(), copy.deepcopy(model)
+    expected = bound_of(copy.deepcopy(model), x)
+    fresh.load_state_dict({name: value + 1 for name, value in model.state_dict().items()})
+    assert not torch.equal(bound_of(fresh, x), expected)
+    fresh.load_state_dict(model.state_dict())
+    assert torch.equal(bound_of(fresh, x), expected)
+
+
+def test_evaluation_is_deterministic(model):
+    x = binary_images()
+    model.eval()
+    assert torch.equal(bound_of(model, x), bound_of(model, x))
+    assert torch.equal(model.encode(x), model.encode(x))
+    assert torch.equal(model.reconstruct(x), model.reconstruct(x))
+
+
+def test_single_precision_agrees_with_double(model):
+    x, single = binary_images(), copy.deepcopy(model).float()
+    code = single.encode(x.float())
+    assert code.dtype == torch.float32
+    torch.testing.assert_close(code.double(), model.encode(x), rtol=1e-3, atol=1e-4)
+    assert single.sample((3,)).dtype == torch.float32
+    assert bound_of(single, x.float()).dtype == torch.float32
+
+
+def test_repr_shows_the_three_factors(model):
+    lines = repr(model).splitlines()
+    assert [line.split(":")[0].strip() for line in lines if line.startswith("  (")] == [
+        "(prior)",
+        "(posterior)",
+        "(likelihood)",
+    ]
+
+
+def test_constructor_arguments_stay_readable(model):
+    own = [m for m in model.modules() if type(m).__module__.startswith("vaekit")]
+    missing = [
+        (type(m).__name__, name) for m in own for name in inspect.signature(type(m)).parameters if not hasattr(m, name)
+    ]
+    assert not missing
+
+
+@pytest.mark.parametrize("objective", cases(OBJECTIVES))
+def test_objectives_are_frozen_settings_with_a_telling_repr(objective):
+    assert objective == copy.deepcopy(objective)
+    assert all(f"{f.name}=" in repr(objective) for f in fields(objective))
+    with pytest.raises(AttributeError):
+        objective.samples = 3
