@@ -83,7 +83,9 @@ def log_likelihood(model: VAE, x: Tensor, *context: Tensor, samples: int = 1000,
         torch.Size([5])
     """
     if not has_bound(model):
-        raise ConfigError(f"{NO_BOUND[0].upper()}{NO_BOUND[1:]}. Choose a posterior with a density, such as DiagonalNormal.")
+        raise ConfigError(
+            f"{NO_BOUND[0].upper()}{NO_BOUND[1:]}. Choose a posterior with a density, such as DiagonalNormal."
+        )
     with inference(model):
         blocks = [estimate(model, *given, samples=samples, chunk=chunk) for given in unpacked(model, [(x, *context)])]
     return torch.cat([block.log_likelihood for block in blocks])

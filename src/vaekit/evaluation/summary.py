@@ -80,6 +80,19 @@ class Evaluation:
         """Whether `bits_per_dim` is an upper bound in expectation, as every importance-sampled code length is."""
         return self.bits_per_dim is not None
 
+    @property
+    def in_words(self) -> str:
+        """The evaluation in two sentences."""
+        used = f"{self.active_units} of {self.latents} latents are in use."
+        if self.elbo is None:
+            return f"Given its code, an example costs {self.distortion:.2f} nats; {self.bound_reason}. {used}"
+        bits = (
+            "" if self.bits_per_dim is None else f" ({self.bits_per_dim:.3f} bits per dimension by importance sampling)"
+        )
+        label = ", by a cross-entropy that is not a likelihood" if self.relaxed else ""
+        parts = f"{self.rate:.2f} for its code and {self.distortion:.2f} for itself given the code"
+        return f"An example costs at most {-self.elbo:.2f} nats{bits}: {parts}{label}. {used}"
+
     def as_dict(self) -> dict[str, object]:
         """Return everything as plain data: numbers, lists, strings and None."""
         return {

@@ -1,6 +1,6 @@
 """Figures: what a model reconstructs, samples and knows, as images (arrays) and charts (matplotlib figures)."""
 
-from vaekit.figures.canvas import Image, enlarge, framed, grid, is_image, pixels, png, render, save
+from vaekit.figures.canvas import Image, enlarge, framed, grid, is_image, pixels, png, render, save, shown
 from vaekit.figures.charts import curves, embedding, marginals, pca, rates_over_time, scatter, tsne
 from vaekit.figures.gallery import Illustration, illustrate, training
 from vaekit.figures.images import draws, reconstructions, samples
@@ -44,6 +44,7 @@ __all__ = [
     "samples",
     "save",
     "scatter",
+    "shown",
     "spherical",
     "stepped_axis",
     "straight",

@@ -9,9 +9,9 @@ pyplot and hence without global state.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -101,11 +101,6 @@ def enlarge(image: Image, factor: int) -> Image:
     return image.repeat(factor, 0).repeat(factor, 1)
 
 
-def readable(image: Image) -> Image:
-    """Enlarge a small image by a whole factor, so that its pixels can be seen on a page."""
-    return enlarge(image, max(1, round(READABLE / max(image.shape[:2]))))
-
-
 def framed(
     image: Image,
     title: str,
@@ -125,7 +120,7 @@ def framed(
         x_ticks: one text for each column of a grid, from left to right; texts are left out where there is no room.
         y_ticks: one text for each row of a grid, from top to bottom.
     """
-    sheet = readable(image)
+    sheet = shown(image)
     height, width = (side / DPI for side in sheet.shape[:2])
     left = 0.15 + (0.25 if y_label else 0) + 0.08 * max(map(len, y_ticks), default=0)
     below, above = 0.12 + (0.3 if x_ticks else 0) + (0.2 if x_label else 0), 0.4
@@ -142,33 +137,41 @@ def framed(
     return figure
 
 
-def _label(set_ticks: object, texts: Sequence[str], size: int, every: float) -> None:
+def _label(set_ticks: Callable[..., object], texts: Sequence[str], size: int, every: float) -> None:
     """Write texts at the centres of equal cells along an axis of `size` pixels, at least `every` inches apart."""
     step = max(1, int(np.ceil(every * DPI * len(texts) / size)))
     chosen = range(0, len(texts), step)
-    set_ticks([size * (i + 0.5) / len(texts) for i in chosen], [texts[i] for i in chosen])  # type: ignore[operator]
+    set_ticks([size * (i + 0.5) / len(texts) for i in chosen], [texts[i] for i in chosen])
 
 
 def render(figure: Figure) -> Image:
     """Draw a figure into an image, shape (H, W, 3)."""
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     return cast(Image, np.asarray(canvas.buffer_rgba())[..., :3].copy())
 
 
-def png(picture: Image | Figure) -> bytes:
-    """Encode an image, or a drawn figure, as PNG."""
-    image = render(picture) if isinstance(picture, Figure) else picture
+def shown(picture: Image | Figure) -> Image:
+    """Turn a picture into the image that a page shows: a figure is drawn, a small image is enlarged by a whole factor."""
+    return (
+        render(picture)
+        if isinstance(picture, Figure)
+        else enlarge(picture, max(1, round(READABLE / max(picture.shape[:2]))))
+    )
+
+
+def png(image: Image) -> bytes:
+    """Encode an image as PNG."""
     buffer = io.BytesIO()
     Pillow.fromarray(image).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
 def save(picture: Image | Figure, path: str | Path) -> Path:
-    """Write an image, or a figure, as a PNG file: the whole file or none. Small images are enlarged by a whole factor.
+    """Write what a page shows of a picture as a PNG file: the whole file or none.
 
     Raises:
         RunError: if the file cannot be written.
     """
-    content = png(picture if isinstance(picture, Figure) else readable(picture))
+    content = png(shown(picture))
     return write_atomically(Path(path), lambda temporary: temporary.write_bytes(content))

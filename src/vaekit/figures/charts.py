@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,9 @@ from vaekit.errors import ShapeError
 from vaekit.figures.canvas import DPI
 
 Floats: TypeAlias = npt.NDArray[np.floating]
-History: TypeAlias = Mapping[str, Sequence[object]]
+History: TypeAlias = Mapping[str, Mapping[str, Sequence[float]]]
 
-AXES = ("step", "epoch", "split")
+AXES = ("step", "epoch")
 MOST_CLASSES, MOST_LINES, MOST_COLUMNS = 20, 10, 12
 TITLES = {
     "loss": "loss (what training minimises)",
@@ -103,19 +103,22 @@ def embedding(
         labels: classes or numbers, shape (N,).
         label_names: the names of classes 0, 1, ...
         title: what is shown.
-        names: of the two axes.
+        names: of the two axes; without any, the axes have no numbers either.
     """
     figure, (axes,) = blank(6.4, 5.4)
     xy = points.detach().cpu().numpy()
-    look = {"s": float(np.clip(12000 / max(len(xy), 1), 2, 24)), "alpha": 0.75, "linewidths": 0}
+    look: dict[str, Any] = {"s": float(np.clip(12000 / max(len(xy), 1), 2, 24)), "alpha": 0.75, "linewidths": 0}
     axes.set(title=title, xlabel=names[0], ylabel=names[1])
+    axes.set_aspect("equal", "datalim")
+    if not any(names):
+        axes.set(xticks=[], yticks=[])
     if labels is None:
-        axes.scatter(*xy.T, **look)
+        axes.scatter(xy[:, 0], xy[:, 1], **look)
         return figure
     values = np.asarray(labels)
     classes = np.unique(values)
     if len(classes) > MOST_CLASSES or not np.all(classes == np.floor(classes)):
-        figure.colorbar(axes.scatter(*xy.T, c=values, cmap="viridis", **look), ax=axes, label="label")
+        figure.colorbar(axes.scatter(xy[:, 0], xy[:, 1], c=values, cmap="viridis", **look), ax=axes, label="label")
         return figure
     for order, label in enumerate(classes.astype(int)):
         name = label_names[label] if label < len(label_names) else str(label)
@@ -136,47 +139,39 @@ def curves(history: History, terms: Sequence[str] = ()) -> Figure:
     """Draw terms over training, one axes a term and one line a split.
 
     Arguments:
-        history: the columns of a run's metrics: `step` or `epoch`, `split` if there are several, and terms, in which
-            what was not measured is None, empty, or NaN.
-        terms: which columns to draw; all that have a number if empty.
+        history: split -> column -> numbers in order; the columns `epoch` and `step` say where, all others are terms.
+        terms: which terms to draw; all of them if empty.
 
     Raises:
-        ShapeError: if the columns differ in length, or there is no axis.
+        ShapeError: if a column is not as long as its split's axis, or there is nothing to draw.
     """
-    axis = "epoch" if len(set(history.get("epoch", ()))) > 2 else "step"
-    if axis not in history or len({len(column) for column in history.values()}) > 1:
-        sizes = {name: len(column) for name, column in history.items()}
-        raise ShapeError(f"`history` needs a column `step` or `epoch` and columns of one length, and has {sizes}.")
-    table = {name: numbers(column) for name, column in history.items() if name != "split"}
-    splits = np.array([str(s) for s in history["split"]] if "split" in history else [""] * len(table[axis]))
-    chosen = [t for t in terms or table if t not in AXES and np.isfinite(table[t]).any()]
+    chosen = terms or list(dict.fromkeys(t for columns in history.values() for t in columns if t not in AXES))
+    if not chosen:
+        raise ShapeError(
+            f"`history` has no term to draw: its splits are {sorted(history)}. Record at least one evaluation."
+        )
+    axis = time_axis(history)
     figure, axes = panels(len(chosen))
     for each, term in zip(axes, chosen, strict=True):
-        for split in dict.fromkeys(splits):
-            rows = (splits == split) & np.isfinite(table[term])
-            if rows.any():
-                each.plot(
-                    table[axis][rows],
-                    table[term][rows],
-                    marker="o" if rows.sum() < 40 else "",
-                    ms=2.5,
-                    lw=1.4,
-                    label=split,
-                )
+        for split, columns in history.items():
+            if term in columns:
+                _line(each, columns[axis], columns[term], label=split)
         each.set(title=TITLES.get(term, term.replace("_", " ")), xlabel=axis, ylabel="" if term in UNITLESS else "nats")
-    if len(set(splits)) > 1:
+    if len(history) > 1:
         axes[0].legend(frameon=False, fontsize=8)
     return figure
 
 
-def numbers(column: Sequence[object]) -> Floats:
-    """Read a column as numbers: NaN where it holds none.
+def time_axis(history: History) -> str:
+    """Choose what training is drawn over: epochs where every split has at most one row of each, else steps."""
+    rows = [columns.get("epoch", ()) for columns in history.values()]
+    return "epoch" if all(len(set(r)) == len(r) > 1 for r in rows) else "step"
 
-    Example:
-        >>> numbers([1, "2.5", "", None])
-        array([1. , 2.5, nan, nan])
-    """
-    return np.array([np.nan if value in (None, "") else float(str(value)) for value in column])
+
+def _line(axes: Axes, times: Sequence[float], values: Sequence[float], label: str) -> None:
+    if len(times) != len(values):
+        raise ShapeError(f"`history` of {label!r} has {len(times)} rows, but a term with {len(values)} numbers.")
+    axes.plot(times, values, marker="o" if len(times) < 40 else "", markersize=2.5, linewidth=1.4, label=label)
 
 
 def rates_over_time(rates: Tensor | Floats, times: Sequence[float], axis: str = "epoch") -> Figure:
@@ -198,13 +193,22 @@ def rates_over_time(rates: Tensor | Floats, times: Sequence[float], axis: str = 
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
         return figure
     figure, (axes,) = blank(6.4, min(7.0, 1.6 + 0.12 * len(order)))
-    edges = np.concatenate([times, [times[-1] + (times[-1] - times[-2] if len(times) > 1 else 1)]])
-    mesh = axes.pcolormesh(edges, np.arange(len(order) + 1), values[:, order].T, cmap="viridis", vmin=0)
+    mesh = axes.pcolormesh(_edges(times), np.arange(len(order) + 1), values[:, order].T, cmap="viridis", vmin=0)
+    step = -(-len(order) // 32)
+    axes.set_yticks(np.arange(0, len(order), step) + 0.5, [f"z{latent}" for latent in order[::step]], fontsize=7)
     axes.invert_yaxis()
     axes.grid(False)
     axes.set(title=title, xlabel=axis, ylabel="latents, by their last rate")
     figure.colorbar(mesh, ax=axes, label="nats")
     return figure
+
+
+def _edges(times: Sequence[float]) -> Floats:
+    """Put the edges of cells half-way between rising times."""
+    t = np.asarray(times, np.float64)
+    middles = (t[1:] + t[:-1]) / 2
+    first, last = (2 * t[0] - middles[0], 2 * t[-1] - middles[-1]) if len(t) > 1 else (t[0] - 0.5, t[0] + 0.5)
+    return np.concatenate([[first], middles, [last]])
 
 
 def marginals(real: Tensor, modelled: Tensor, names: Sequence[str] = (), most: int = MOST_COLUMNS) -> Figure:
@@ -219,8 +223,14 @@ def marginals(real: Tensor, modelled: Tensor, names: Sequence[str] = (), most: i
     count = min(real.shape[1], most)
     figure, axes = panels(count, width=3.0, height=2.2, most=4)
     for column, each in enumerate(axes):
-        pair = [t[:, column].detach().cpu().double().numpy() for t in (real, modelled)]
-        each.hist(pair, _bins(*pair), density=True, label=["data", "model"], color=["0.55", "tab:blue"])
+        data, model = (t[:, column].detach().cpu().double().numpy() for t in (real, modelled))
+        each.hist(
+            [data, model],
+            _bins(data, model).tolist(),
+            density=True,
+            label=["data", "model"],
+            color=["0.55", "tab:blue"],
+        )
         each.set(title=names[column] if column < len(names) else f"column {column}", yticks=[])
     axes[0].legend(frameon=False, fontsize=8)
     return figure
@@ -248,7 +258,8 @@ def scatter(real: Tensor, modelled: Tensor, names: Sequence[str] = (), columns: 
     low, high = real[:, columns].min(0).values.tolist(), real[:, columns].max(0).values.tolist()
     margins = [0.05 * (b - a) or 0.5 for a, b in zip(low, high, strict=True)]
     for each, rows, title, color in zip(axes, (real, modelled), ("data", "model"), ("0.45", "tab:blue"), strict=True):
-        each.scatter(*rows[:, columns].detach().cpu().T.numpy(), s=6, alpha=0.5, linewidths=0, color=color)
+        across, up = rows[:, columns].detach().cpu().T.numpy()
+        each.scatter(across, up, s=6, alpha=0.5, linewidths=0, color=color)
         each.set(
             title=title,
             xlim=(low[0] - margins[0], high[0] + margins[0]),

@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vaekit.evaluation.batches import Batches, inference, unpacked
+from vaekit.evaluation.representation import posterior_mean
 from vaekit.figures.canvas import Image, framed, is_image
-from vaekit.figures.charts import History, curves, embedding, marginals, numbers, pca, rates_over_time, scatter, tsne
+from vaekit.figures.charts import History, curves, embedding, marginals, pca, rates_over_time, scatter, time_axis, tsne
 from vaekit.figures.images import draws, generated, reconstructions, samples
 from vaekit.figures.latent import by_rate, code_axes, interpolations, manifold, normal_axis, traversals
 from vaekit.model import VAE
+from vaekit.objectives import ELBO
 
 PAIRS, ROWS, STEPS = 6, 10, 11
 
@@ -95,12 +97,18 @@ def illustrate(
 
 
 def _exhibit(model: VAE, batches: Batches, limit: int, seed: int) -> Exhibit:
+    given, codes, drawn, rates = [], [], [], []
     with inference(model, seed):
-        given = [torch.cat(parts) for parts in zip(*unpacked(model, batches, limit), strict=True)]
-        groups = list(zip(*(t.split(256) for t in given), strict=True))
-        codes = torch.cat([model.encode(*group) for group in groups])
-        drawn = torch.cat([model.encode(*group, sample=True) for group in groups])
-    return Exhibit(model, given[0], tuple(given[1:]), codes, drawn, by_rate(codes.var(0)))
+        for rows in unpacked(model, batches, limit):
+            terms = ELBO()(model, *rows)
+            given.append(rows)
+            codes.append(posterior_mean(terms.trace))
+            drawn.append(terms.trace.z)
+            rates.append(terms.rates)
+    x, *context = (torch.cat(parts) for parts in zip(*given, strict=True))
+    means, use = torch.cat(codes), torch.cat(rates).mean(0)
+    latents = by_rate(use if len(use) == means.shape[1] else means.var(0))
+    return Exhibit(model, x, tuple(context), means, torch.cat(drawn), latents)
 
 
 def _of_images(exhibit: Exhibit, seed: int) -> Iterator[Illustration]:
@@ -137,7 +145,7 @@ def _of_latents(exhibit: Exhibit) -> Iterator[Illustration]:
     picture = framed(
         image,
         "single latents, from -3 to 3 standard deviations",
-        x_ticks=[f"{t:+.1f}" for t in np.linspace(-3, 3, STEPS)],
+        x_ticks=ticks(torch.linspace(-3, 3, STEPS)),
         y_ticks=[f"z{latent}" for latent in top],
     )
     caption = "One latent a row, the most used at the top, the others at their mean. Rows without change carry nothing."
@@ -163,10 +171,20 @@ def _manifolds(exhibit: Exhibit, condition: tuple[Tensor, ...]) -> Iterator[Illu
             f"decoded grid over two latents ({name})",
             x_label=f"z{dims[0]}",
             y_label=f"z{dims[1]}",
-            x_ticks=[f"{t:.1f}" for t in horizontal.tolist()],
-            y_ticks=[f"{t:.1f}" for t in vertical.flip(0).tolist()],
+            x_ticks=ticks(horizontal),
+            y_ticks=ticks(vertical.flip(0)),
         )
         yield Illustration(f"manifold-{name}", picture, f"What a 20 x 20 grid of codes decodes to, {how}.{rest}")
+
+
+def ticks(values: Tensor) -> list[str]:
+    """Write coordinates with one decimal.
+
+    Example:
+        >>> ticks(torch.tensor([-1.5, -0.02]))
+        ['-1.5', '0.0']
+    """
+    return [f"{round(value, 1) + 0.0:.1f}" for value in values.tolist()]
 
 
 def _of_table(exhibit: Exhibit, names: Sequence[str], seed: int) -> Iterator[Illustration]:
@@ -190,12 +208,9 @@ def _of_codes(
     if codes.shape[1] == 2:
         planes = {"codes": (codes, ("z0", "z1"), "The codes (posterior means) of test examples.")}
     else:
+        axes = ("first principal component", "second principal component")
         planes = {
-            "codes-pca": (
-                pca(codes),
-                ("first component", "second component"),
-                "Test codes on their principal components.",
-            ),
+            "codes-pca": (pca(codes), axes, "Test codes (posterior means) on their principal components."),
             "codes-tsne": (
                 tsne(codes, seed),
                 ("", ""),
@@ -209,25 +224,22 @@ def _of_codes(
         for factor in range(min(2, labels.shape[1])):
             title = label_names[factor] if factor < len(label_names) else f"factor {factor}"
             picture = embedding(points, labels[:, factor], title=f"codes coloured by {title}", names=axes)
-            yield Illustration(f"{name}-{title}", picture, f"{caption} Colour: {title}.")
+            yield Illustration(f"{name}-{factor}", picture, f"{caption} Colour: {title}.")
 
 
 def training(history: History, rates: History | None = None) -> Iterator[Illustration]:
     """Draw the course of training: every term by split, and the rate of each latent.
 
     Arguments:
-        history: the columns of a run's metrics.
-        rates: the columns `latent_0`, `latent_1`, ... beside `step`, `epoch` and `split`.
+        history: split -> column -> numbers in order, from a run's metrics.
+        rates: the same for the columns `latent_0`, `latent_1`, ... beside `step` and `epoch`.
     """
     yield Illustration("curves", curves(history), "Every term over training, by split.")
     if rates:
-        splits = rates.get("split", ())
-        split = "validation" if "validation" in splits else next(iter(splits), None)
-        keep = [i for i, s in enumerate(splits) if s == split]
-        axis = "epoch" if "epoch" in rates else "step"
-        latents = [name for name in rates if name.startswith("latent_")]
-        values = np.stack([numbers(rates[name])[keep] for name in latents], 1)
-        picture = rates_over_time(values, numbers(rates[axis])[keep].tolist(), axis)
+        split = "validation" if "validation" in rates else next(iter(rates))
+        columns, axis = rates[split], time_axis({split: rates[split]})
+        values = np.array([columns[name] for name in columns if name.startswith("latent_")]).T
+        picture = rates_over_time(values, columns[axis], axis)
         yield Illustration(
             "rates", picture, f"The rate of each latent over training ({split}); latents at 0 are not used."
         )

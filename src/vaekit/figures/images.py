@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -81,4 +82,4 @@ def generated(model: VAE, *context: Tensor, count: int, mean: bool = True, seed:
         z = model.prior(*context).sample(() if context else (count,))
         if mean:
             return decoded(model, z, *context)
-        return model.likelihood(z, *context).sample()
+        return cast(Tensor, model.likelihood(z, *context).sample())

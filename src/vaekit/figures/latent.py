@@ -47,7 +47,8 @@ def normal_axis(count: int = 20) -> Tensor:
         >>> normal_axis(2)
         tensor([-0.6745,  0.6745])
     """
-    return torch.special.ndtri((torch.arange(count) + 0.5) / count)
+    quantiles: Tensor = torch.special.ndtri((torch.arange(count) + 0.5) / count)
+    return quantiles
 
 
 def code_axes(codes: Tensor, count: int = 20, dims: tuple[int, int] = (0, 1)) -> tuple[Tensor, Tensor]:

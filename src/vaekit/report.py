@@ -1,0 +1,105 @@
+"""The report: what was fitted, how good it is and what it looks like, in one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import yaml
+from jinja2 import Environment, StrictUndefined
+
+import vaekit
+from vaekit.evaluation import Evaluation
+from vaekit.figures import Illustration, png, shown
+from vaekit.figures.charts import AXES, History
+from vaekit.files import write_text
+
+BROAD = 1.5
+
+
+class Embedded(NamedTuple):
+    """A figure inside the page: a PNG file in base64, its size in pixels, and whether it takes the page's whole width."""
+
+    name: str
+    caption: str
+    content: str
+    width: int
+    height: int
+    broad: bool
+
+
+def report(
+    path: str | Path,
+    *,
+    title: str,
+    summary: str,
+    evaluation: Evaluation | Mapping[str, Evaluation] | None = None,
+    figures: Iterable[Illustration] = (),
+    history: History | None = None,
+    configuration: Mapping[str, object] | str = "",
+    warnings: Sequence[str] = (),
+) -> Path:
+    """Write a report: the whole file, or none.
+
+    Arguments:
+        path: where.
+        title: of the page.
+        summary: the model card, such as `repr(model)`.
+        evaluation: what was measured, or what by the name of the data.
+        figures: as `vaekit.figures.illustrate` gives them.
+        history: split -> column -> numbers in order; the last ones are shown.
+        configuration: from which the run can be repeated, as text or as plain data.
+        warnings: what the reader must know before the numbers.
+
+    Returns:
+        The path.
+
+    Raises:
+        RunError: if the file cannot be written.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(files("vaekit").joinpath("templates/report.html").read_text(encoding="utf-8"))
+    evaluations = {"": evaluation} if isinstance(evaluation, Evaluation) else evaluation or {}
+    rows = {split: _last(columns) for split, columns in (history or {}).items()}
+    text = template.render(
+        title=title,
+        summary=summary,
+        evaluations=evaluations,
+        figures=[_embedded(figure) for figure in figures],
+        history=rows,
+        columns=list(dict.fromkeys(name for row in rows.values() for name in row)),
+        configuration=configuration if isinstance(configuration, str) else _yaml(configuration),
+        warnings=[*warnings, *_labels(evaluations)],
+        version=vaekit.__version__,
+        torch=torch.__version__,
+    )
+    return write_text(Path(path), text)
+
+
+def _labels(evaluations: Mapping[str, Evaluation]) -> list[str]:
+    """Say what the numbers are not."""
+    if any(evaluation.relaxed for evaluation in evaluations.values()):
+        return ["The likelihood is relaxed: its numbers are cross-entropies of grey values, not likelihoods."]
+    return []
+
+
+def _last(columns: Mapping[str, Sequence[float]]) -> dict[str, str]:
+    """Write the last number of every column, whole where it counts steps or epochs."""
+    return {
+        name: f"{values[-1]:.0f}" if name in AXES else f"{values[-1]:.5g}" for name, values in columns.items() if values
+    }
+
+
+def _yaml(configuration: Mapping[str, object]) -> str:
+    return yaml.safe_dump(dict(configuration), sort_keys=False, allow_unicode=True)
+
+
+def _embedded(figure: Illustration) -> Embedded:
+    image = shown(figure.picture)
+    height, width = image.shape[:2]
+    content = base64.b64encode(png(image)).decode("ascii")
+    return Embedded(figure.name, figure.caption, content, width, height, broad=width > BROAD * height)
