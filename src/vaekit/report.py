@@ -18,7 +18,7 @@ from vaekit.figures import Illustration, png, shown
 from vaekit.figures.charts import AXES, History
 from vaekit.files import write_text
 
-BROAD = 1.5
+BROAD = 1.8
 
 
 class Embedded(NamedTuple):

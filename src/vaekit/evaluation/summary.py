@@ -112,37 +112,37 @@ class Evaluation:
         """Yield the numbers as lines for a person, the most important first."""
         estimated = "" if self.closed_form else ", estimated at the samples"
         yield self._finding("ELBO", "elbo", self._bound_meaning())
-        yield self._finding("distortion", "distortion", "what the data costs once its code is known: reconstruction.")
-        yield self._finding("rate", "rate", f"what the code costs: divergence of posterior from prior{estimated}.")
+        yield self._finding("distortion", "distortion", "What the data costs once its code is known: reconstruction.")
+        yield self._finding("rate", "rate", f"What the code costs: divergence of posterior from prior{estimated}.")
         yield self._finding("log-likelihood", "log_likelihood", self._likelihood_meaning())
         yield self._finding(
             "bits per dimension",
             "bits_per_dim",
-            f"the code length of one of the {self.dimensions} elements, an upper bound in expectation.",
+            f"The code length of one of the {self.dimensions} elements, an upper bound in expectation.",
             unit="bits",
         )
         yield Finding(
             "active units",
             f"{self.active_units} of {self.latents}",
             "latents",
-            "latents whose posterior mean varies over the data by more than 0.01; the others carry nothing.",
+            "Latents whose posterior mean has a variance over the data above 0.01; the others carry nothing.",
         )
 
     def _bound_meaning(self) -> str:
         if self.relaxed:
-            return "not a likelihood: grey values were scored by a cross-entropy that is not normalised."
-        return "a lower bound on the log-likelihood of an example; higher is better."
+            return "Not a likelihood: grey values were scored by a cross-entropy that is not normalised."
+        return "A lower bound on the log-likelihood of an example; higher is better."
 
     def _likelihood_meaning(self) -> str:
         if self.relaxed:
-            return f"not a likelihood, for the same reason; {self.samples} importance samples."
-        return f"estimated with {self.samples} importance samples; too low in expectation, less so with more samples."
+            return f"Not a likelihood, for the same reason; {self.samples} importance samples."
+        return f"Estimated with {self.samples} importance samples; too low in expectation, less so with more samples."
 
     def _finding(self, name: str, key: str, meaning: str, unit: str = "nats") -> Finding:
         value: float | None = getattr(self, key)
         if value is None:
             reason = self.bits_per_dim_reason if key == "bits_per_dim" else self.bound_reason
-            return Finding(name, "none", unit, reason or "")
+            return Finding(name, "none", unit, f"None: {reason}.")
         label = f"{name} (relaxed)" if self.relaxed and key in ("elbo", "log_likelihood") else name
         return Finding(label, with_error(value, self.standard_error[key]), unit, meaning)
 

@@ -163,7 +163,7 @@ def shown(picture: Image | Figure) -> Image:
 def png(image: Image) -> bytes:
     """Encode an image as PNG."""
     buffer = io.BytesIO()
-    Pillow.fromarray(image).save(buffer, "PNG", optimize=True)
+    Pillow.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
 
 

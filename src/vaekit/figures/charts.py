@@ -112,6 +112,7 @@ def embedding(
     axes.set_aspect("equal", "datalim")
     if not any(names):
         axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
     if labels is None:
         axes.scatter(xy[:, 0], xy[:, 1], **look)
         return figure
