@@ -118,7 +118,11 @@ class VAE(nn.Module):
 
     def advance(self) -> None:
         """Count one training step, for the model and for every annealed part (each buffer named `step`)."""
-        torch._foreach_add_([b for name, b in self.named_buffers() if name.rpartition(".")[2] == "step"], 1)
+        torch._foreach_add_(self.clocks(), 1)
+
+    def clocks(self) -> list[Tensor]:
+        """Return the counters of training steps: the model's, and that of every annealed part."""
+        return [b for name, b in self.named_buffers() if name.rpartition(".")[2] == "step"]
 
     def _code(self, x: Tensor, context: Sequence[Tensor], sample: bool) -> Tensor:
         posterior = self.posterior(x, *context)

@@ -26,6 +26,7 @@ from vaekit.evaluation import Evaluation, evaluate
 from vaekit.files import write_text
 from vaekit.model import VAE
 from vaekit.objectives import ELBO, Objective
+from vaekit.report import report as write_report
 from vaekit.training import Progress, Settings, Trainer
 from vaekit.training.checkpoint import load as load_checkpoint
 from vaekit.training.recorder import METRICS, RATES
@@ -47,6 +48,7 @@ class Run:
         folder: where the run is kept; None if it is not.
         progress: where training stands; None for a run that was loaded.
         checkpoint: what the weights are, in words.
+        evaluation: the newest judgement, None if there is none.
     """
 
     model: VAE
@@ -55,6 +57,7 @@ class Run:
     folder: Path | None
     progress: Progress | None = None
     checkpoint: str = "last"
+    evaluation: Evaluation | None = None
 
     @property
     def history(self) -> History:
@@ -87,6 +90,7 @@ class Run:
             seed=seed,
             progress=progress,
         )
+        self.evaluation = evaluation
         if self.folder is not None:
             write_text(self.folder / "evaluation.json", evaluation.to_json() + "\n")
         return evaluation
@@ -110,6 +114,26 @@ class Run:
         """Save all figures in the folder `figures`, and return their paths."""
         folder = self._folder() / "figures"
         return [figures.save(i.picture, folder / f"{i.name}.png") for i in self.illustrate(limit)]
+
+    def report(self, *, samples: int = 128, limit: int = 2000) -> Path:
+        """Write `report.html`: the model, its numbers on the test split, all figures and the configuration, in one file.
+
+        Arguments:
+            samples: importance samples per example, where the run was not evaluated yet.
+            limit: how many examples the figures show at most.
+        """
+        folder, data = self._folder(), self.needs_data()
+        evaluation = self.evaluation or self.evaluate(samples=samples)
+        summary = f"{data.describe()}\n\nweights: {self.checkpoint}\n\n{self.model!r}\n\n{self.objective!r}"
+        return write_report(
+            folder / "report.html",
+            title=f"{data.name}: {folder.name}",
+            summary=summary,
+            evaluation=evaluation,
+            figures=self.illustrate(limit),
+            history=self.history,
+            configuration=(folder / CONFIG).read_text(encoding="utf-8"),
+        )
 
     def _folder(self) -> Path:
         if self.folder is None:

@@ -23,6 +23,8 @@ class MLP(nn.Module):
         widths: further widths, so that `MLP(784, 400, 20)` reads in order.
         hidden: widths put before the last one, so that `MLP(784, 20, hidden=(400,))` is the same network.
         activation: makes the activation module.
+        output_activation: makes a module put after the last layer, as nn.Sigmoid; None leaves the output linear.
+        initial_deviation: start all weights and biases as normal noise of this deviation; None leaves torch's own start.
         context: the total width of further inputs.
 
     Raises:
@@ -40,6 +42,8 @@ class MLP(nn.Module):
         *widths: int | Shape,
         hidden: Sequence[int] = (),
         activation: Callable[[], nn.Module] = nn.ReLU,
+        output_activation: Callable[[], nn.Module] | None = None,
+        initial_deviation: float | None = None,
         context: int = 0,
     ) -> None:
         super().__init__()
@@ -47,7 +51,13 @@ class MLP(nn.Module):
         self.hidden, self.activation, self.context = tuple(hidden), activation, context
         *between, last = map(as_shape, (outputs, *widths))
         self.width, self.output_shape = numel(inputs) + context, last
+        self.output_activation, self.initial_deviation = output_activation, initial_deviation
         self.layers = nn.Sequential(*_layers([self.width, *map(numel, between), *hidden, numel(last)], activation))
+        if output_activation is not None:
+            self.layers.append(output_activation())
+        if initial_deviation is not None:
+            for parameter in self.parameters():
+                nn.init.normal_(parameter, std=initial_deviation)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Map inputs, each of shape (B, ...), to shape (B, *output_shape)."""

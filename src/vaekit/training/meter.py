@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from vaekit.objectives import Terms
 
-Row = dict[str, float]
+Row: TypeAlias = dict[str, float]
+Kept: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -36,26 +37,25 @@ class Meter:
     """Collects terms without reading them; `read` averages over examples, not over batches, and over all processes."""
 
     statistics: bool = False
-    _pending: list[dict[str, Tensor]] = field(default_factory=list)
+    _pending: list[Kept] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self._pending)
 
     def add(self, terms: Terms, counted: bool = True) -> None:
         """Keep the terms of one batch; the rows of a batch that is not counted stand in for none."""
-        kept = {"loss": terms.loss, "bound": terms.bound, "distortion": terms.distortion, "rates": terms.rates}
+        kept: Kept = {"loss": terms.loss, "bound": terms.bound, "distortion": terms.distortion, "rates": terms.rates}
         kept = {name: value.detach() for name, value in kept.items()}
-        for name, value in terms.extras.items():
-            kept[name] = value.detach() if isinstance(value, Tensor) else torch.tensor(float(value))
+        kept |= {name: value.detach() if isinstance(value, Tensor) else value for name, value in terms.extras.items()}
         if self.statistics:
             kept |= posterior_statistics(terms)
-        self._pending.append(kept if counted else {n: v[:0] if v.ndim else v for n, v in kept.items()})
+        self._pending.append(kept if counted else {n: _without_rows(v) for n, v in kept.items()})
 
-    def state(self) -> list[dict[str, Tensor]]:
+    def state(self) -> list[Kept]:
         """Return what was collected and not read yet, exactly."""
         return list(self._pending)
 
-    def restore(self, state: list[dict[str, Tensor]]) -> None:
+    def restore(self, state: list[Kept]) -> None:
         """Continue from a state."""
         self._pending = list(state)
 
@@ -84,16 +84,23 @@ def posterior_statistics(terms: Terms) -> dict[str, Tensor]:
     }
 
 
-def _totals(pending: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+def _without_rows(value: Tensor | float) -> Tensor | float:
+    return value[:0] if isinstance(value, Tensor) and value.ndim else value
+
+
+def _totals(pending: list[Kept]) -> dict[str, Tensor]:
     """Sum each kept value over examples: per-example values as they are, per-batch scalars times their batch's size."""
-    rows = torch.tensor([len(kept["bound"]) for kept in pending], dtype=torch.float64)
+    device = pending[0]["bound"].device
+    rows = torch.tensor([len(kept["bound"]) for kept in pending], dtype=torch.float64, device=device)
     totals = {"examples": rows.sum()}
     for name, first in pending[0].items():
         values = [kept[name] for kept in pending]
-        if first.ndim:
+        if isinstance(first, Tensor) and first.ndim:
             totals[name] = torch.cat(values).double().sum(0)
+        elif isinstance(first, Tensor):
+            totals[name] = (torch.stack(values).double() * rows).sum()
         else:
-            totals[name] = (torch.stack(values).double() * rows.to(first.device)).sum()
+            totals[name] = (torch.tensor(values, dtype=torch.float64, device=device) * rows).sum()
     return totals
 
 
@@ -113,6 +120,6 @@ def _ordered(values: Mapping[str, float], rate: float) -> Row:
 
 def _step_row(kept: Mapping[str, Any]) -> Row:
     return _ordered(
-        {name: value.mean().item() for name, value in kept.items() if name != "rates"},
+        {name: float(torch.as_tensor(value).mean()) for name, value in kept.items() if name != "rates"},
         kept["rates"].sum(-1).mean().item(),
     )

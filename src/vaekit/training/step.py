@@ -51,6 +51,7 @@ class Step:
         self.module, self.model, self.optimizer = module, model, optimizer
         self.strategy, self.settings = strategy, settings
         self.average = WeightAverage(model, settings.ema) if settings.ema else None
+        self.parameters, self.clocks = list(model.parameters()), model.clocks()
         self.checks_each_step = strategy.root_device.type == "cpu"
 
     def forward(self, batch: Batch) -> Terms:
@@ -68,8 +69,9 @@ class Step:
         if self.settings.clip is not None:
             self.strategy.clip_gradients_norm(self.module, self.optimizer, self.settings.clip)
         self.strategy.optimizer_step(self.optimizer)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.model.advance()
+        for parameter in self.parameters:
+            parameter.grad = None
+        torch._foreach_add_(self.clocks, 1)
         if self.average is not None:
             self.average.update()
 

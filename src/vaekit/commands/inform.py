@@ -1,0 +1,51 @@
+"""`vaekit recipes` and `vaekit data`: what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from vaekit import recipes as recipe_room
+from vaekit.commands.calling import call
+
+
+def recipes(arguments: Sequence[str]) -> None:
+    """List the recipes."""
+    call(_recipes, arguments)
+
+
+def data(arguments: Sequence[str]) -> None:
+    """Describe a data source."""
+    call(_data, arguments)
+
+
+def _recipes(*, show: str | None = None) -> None:
+    """List the recipes with their sources, or show the numbers of one.
+
+    Args:
+        show: the name of the recipe to print whole.
+    """
+    if show is not None:
+        print(recipe_room.find(show).read_text(encoding="utf-8"), end="")
+        return
+    table = Table(box=None, padding=(0, 2, 1, 0))
+    for title in ("recipe", "what it fits", "source"):
+        table.add_column(title, no_wrap=title == "recipe", overflow="fold")
+    for name in recipe_room.names():
+        table.add_row(*recipe_room.describe(name))
+    Console(highlight=False).print(table)
+
+
+def _data(source: str) -> None:
+    """Say what a data source holds, and which likelihood suits it.
+
+    Args:
+        source: anything that `--data` of `vaekit fit` takes.
+    """
+    from vaekit.data import open
+
+    opened = open(source)
+    print(opened.describe())
+    print(f"suggested likelihood: {opened.propose().reason}")
