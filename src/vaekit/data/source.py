@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[np.generic]
+Array: TypeAlias = npt.NDArray[Any]
+
+
+class Stored(Protocol):
+    """Rows as they are stored: an array, a memory-mapped array, or `vaekit.data.streamed.Rows`, which are read on demand."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of rows, and the shape of one."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of a value."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -95,7 +111,7 @@ class Source:
     """
 
     name: str
-    x: Mapping[str, Array]
+    x: Mapping[str, Stored]
     labels: Mapping[str, Array] = field(default_factory=dict)
     label_names: tuple[str, ...] = ()
     levels: int | None = None

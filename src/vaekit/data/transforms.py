@@ -33,12 +33,14 @@ class Transform(ABC):
         random: whether it draws random numbers.
         once: whether it is made on the stored data when it is opened, and never again.
         binary: whether its values are 0 and 1.
+        for_images: whether it needs events of shape (C, H, W).
     """
 
     training_only: ClassVar[bool] = False
     random: ClassVar[bool] = False
     once: ClassVar[bool] = False
     binary: ClassVar[bool] = False
+    for_images: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
@@ -208,6 +210,7 @@ class HorizontalFlip(Transform):
     probability: float = 0.5
     training_only = True
     random = True
+    for_images = True
 
     def __call__(self, x: Tensor) -> Tensor:
         flipped = torch.rand(len(x), *(1,) * (x.ndim - 1), device=x.device) < self.probability
@@ -224,6 +227,7 @@ class CenterCrop(Transform):
 
     size: int
     once = True
+    for_images = True
 
     def __call__(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
@@ -245,6 +249,7 @@ class Resize(Transform):
 
     size: int | tuple[int, int]
     once = True
+    for_images = True
 
     def __call__(self, x: Tensor) -> Tensor:
         size = (self.size, self.size) if isinstance(self.size, int) else tuple(self.size)

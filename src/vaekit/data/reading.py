@@ -1,0 +1,153 @@
+"""From one argument to a source: which reader serves a name, a file, a folder or an array.
+
+A string is looked up in this order: a built-in name (digits, rectangles, mnist, fashion-mnist), `hf:owner/name`, a path. So a
+name means the same data in every folder; a folder called mnist is written `./mnist`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from vaekit.data import amat, arrays, idx
+from vaekit.data.source import Array, ArrayFile, Decoding, Options, Source, Table
+from vaekit.data.synthetic import Rectangles, read_digits, read_rectangles
+from vaekit.errors import ConfigError, DataError
+
+Opened: TypeAlias = str | Path | Array | Tensor | Source | Rectangles | tuple[Array | Tensor, Array | Tensor]
+Kind = TypeVar("Kind", Decoding, ArrayFile, Table)
+
+HUB_NAMES = ("mnist", "fashion-mnist")
+NAMES = ("digits", "rectangles", *HUB_NAMES)
+KINDS = (
+    "an array, a .npy, .npz, .mat, .csv or .parquet file, an IDX or .amat file or a folder of them, a folder of .npy files or of "
+    "images, CelebA's folder, hf:owner/name, or one of " + ", ".join(NAMES)
+)
+WAYS_OUT = {
+    (".pt", ".pth", ".pkl", ".pickle", ".joblib"): "it would have to be unpickled. Save its arrays with numpy.savez",
+    (".h5", ".hdf5", ".h5ad"): "HDF5 is not read. Save its arrays with numpy.savez",
+    (".zip", ".tar", ".tgz", ".tar.gz"): "it is an archive. Unpack it, and open the folder",
+    (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"): "it is one image. Open the folder that holds the images",
+}
+
+
+def read(source: Opened, options: Options | None = None) -> Source:
+    """Read a source, whatever it is.
+
+    Arguments:
+        source: arrays (x, or x and labels), a built-in name, a path, `hf:owner/name`, `Rectangles`, or a `Source`.
+        options: what the reader should know: Decoding for images, ArrayFile for files of arrays, Table for tables.
+
+    Raises:
+        ConfigError: if the options are those of another kind of source.
+        DataError: if there is no such source, or it cannot be read.
+    """
+    if isinstance(source, str | Path):
+        return _read_named(str(source), options)
+    if options is not None:
+        raise ConfigError(f"`options` is {type(options).__name__}, but {type(source).__name__} in memory takes none.")
+    if isinstance(source, Source):
+        return source
+    if isinstance(source, Rectangles):
+        return read_rectangles(source)
+    if isinstance(source, tuple) and len(source) == 2:
+        return arrays.from_memory(_array(source[0]), _array(source[1]))
+    if isinstance(source, np.ndarray | Tensor):
+        return arrays.from_memory(_array(source))
+    raise DataError(f"`source` is of type {type(source).__name__}. Data is opened from {KINDS}.")
+
+
+def _array(x: Array | Tensor) -> Array:
+    if isinstance(x, Tensor):
+        x = x.detach().cpu()
+        return np.asarray((x.float() if x.is_floating_point() and x.element_size() < 4 else x).numpy())
+    return np.asanyarray(x)
+
+
+def _read_named(name: str, options: Options | None) -> Source:
+    if name == "digits":
+        _none(options, name)
+        return read_digits()
+    if name == "rectangles":
+        _none(options, name)
+        return read_rectangles(Rectangles())
+    if name in HUB_NAMES or name.startswith("hf:"):
+        from vaekit.data.hub import read_hub
+
+        return read_hub(name, _options(options, Decoding, name))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _read_folder(path, options)
+    if path.is_file():
+        return _read_file(path, options)
+    raise DataError(_not_found(name, path))
+
+
+def _read_file(path: Path, options: Options | None) -> Source:
+    as_array: dict[str, Callable[[Path, ArrayFile], Source]] = {
+        ".npy": arrays.read_npy,
+        ".npz": arrays.read_npz,
+        ".mat": arrays.read_mat,
+    }
+    suffix = path.suffix.lower()
+    if suffix in as_array:
+        return as_array[suffix](path, _options(options, ArrayFile, path))
+    if idx.is_idx_file(path):
+        return idx.read_idx_file(path, _options(options, ArrayFile, path))
+    if amat.is_amat_file(path):
+        return amat.read_amat_file(path, _options(options, ArrayFile, path))
+    if suffix in (".csv", ".tsv", ".parquet", ".pq"):
+        from vaekit.data import tables
+
+        reader = tables.read_parquet if suffix in (".parquet", ".pq") else tables.read_csv
+        return reader(path, _options(options, Table, path))
+    ways = [way for suffixes, way in WAYS_OUT.items() if path.name.lower().endswith(suffixes)]
+    problem = ways[0] if ways else f"its kind, {suffix!r}, is not known. Data is opened from {KINDS}"
+    raise DataError(f"`{path}` cannot be opened: {problem}.")
+
+
+def _read_folder(path: Path, options: Options | None) -> Source:
+    if not any(path.iterdir()):
+        raise DataError(f"`{path}` is an empty folder. Data is opened from {KINDS}.")
+    if idx.is_idx_folder(path):
+        _none(options, path)
+        return idx.read_idx_folder(path)
+    if amat.is_amat_folder(path):
+        return amat.read_amat_folder(path, _options(options, ArrayFile, path))
+    if arrays.holds_arrays(path):
+        return arrays.read_array_folder(path, _options(options, ArrayFile, path))
+    from vaekit.data import celeba, images
+
+    if celeba.is_celeba(path):
+        return celeba.read_celeba(path, _options(options, Decoding, path))
+    if images.holds_images(path):
+        return images.read_folder(path, _options(options, Decoding, path))
+    found = ", ".join(sorted({p.suffix or p.name for p in path.rglob("*") if p.is_file()})[:5]) or "no files"
+    raise DataError(f"`{path}` holds nothing that can be opened (found: {found}). Data is opened from {KINDS}.")
+
+
+def _not_found(name: str, path: Path) -> str:
+    """Say that there is no such source, and what was perhaps meant."""
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = get_close_matches(name, NAMES, 1) or [str(path.parent / n) for n in get_close_matches(path.name, beside, 1)]
+    hint = f" Did you mean `{near[0]}`?" if near else ""
+    public = f" A public set of that name is written `hf:{name}`." if "." not in name and not near else ""
+    return f"There is no file, folder or data set `{name}`.{hint}{public} Data is opened from {KINDS}."
+
+
+def _options(options: Options | None, kind: type[Kind], source: object) -> Kind:
+    if options is None:
+        return kind()
+    if not isinstance(options, kind):
+        raise ConfigError(f"`options` is {type(options).__name__}, but `{source}` is read with {kind.__name__}.")
+    return options
+
+
+def _none(options: Options | None, source: object) -> None:
+    if options is not None:
+        raise ConfigError(f"`options` is {type(options).__name__}, but `{source}` takes none.")

@@ -1,0 +1,208 @@
+"""Tables: `.csv` by the standard library, `.parquet` by pyarrow. The kind of each column is detected from its values.
+
+Columns of numbers:
+
+    0 and 1                                          Binary
+    whole, not negative, below 10,000                Count
+    above 0, with a long right tail                  Positive (skewness above 1, and less of it in the logarithm)
+    other                                            Real
+
+Columns of words: two different ones are Binary, few are Categorical, and both are encoded as 0, 1, ... in sorted order. A
+column with about as many words as rows is free text, which no distribution here describes: it is refused by name.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from vaekit.data.arrays import reading
+from vaekit.data.describe import listed
+from vaekit.data.source import Array, Source, Table
+from vaekit.errors import DataError
+from vaekit.likelihoods.columns import Binary, Categorical, Column, Count, Positive, Real
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+BLANK = ("", "na", "n/a", "nan", "null", "none", "?")
+LABELS = ("label", "class", "target")
+LARGEST_COUNT, FEW_WORDS = 10_000, 20
+
+
+def read_csv(path: Path, options: Table) -> Source:
+    """Read a table of comma-, semicolon- or tab-separated values.
+
+    The first line names the columns, unless it is all numbers. Empty fields, NA, NaN, null and ? are missing values.
+    """
+    with reading(path, "a table of comma-separated values"), path.open(newline="", encoding="utf-8-sig") as file:
+        head = file.readline()
+        file.seek(0)
+        delimiter = max(",;\t", key=head.count)
+        lines = [(number, line) for number, line in enumerate(csv.reader(file, delimiter=delimiter), 1) if any(line)]
+        if not lines:
+            raise DataError(f"`{path}` is empty. Give a table with a line of names and lines of values.")
+        width = len(lines[0][1])
+        if wrong := [(number, len(line)) for number, line in lines if len(line) != width]:
+            raise DataError(
+                f"Line {wrong[0][0]} of `{path}` has {wrong[0][1]} fields, but the first has {width}. Mend the file."
+            )
+        named = not all(_is_number(field) for field in lines[0][1])
+        names = [name.strip() for name in lines[0][1]] if named else [f"column {i + 1}" for i in range(width)]
+        if len(set(names)) < width:
+            raise DataError(f"`{path}` names a column twice: {', '.join(names)}. Give each its own name.")
+        fields = list(zip(*(line for _, line in lines[named:]), strict=True)) or [()] * width
+    return _from_columns(path, dict(zip(names, map(_parsed, fields), strict=True)), options)
+
+
+def read_parquet(path: Path, options: Table) -> Source:
+    """Read a table in the Parquet format.
+
+    Raises:
+        DataError: if pyarrow is not installed, the file cannot be read, or a column is nested.
+    """
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise DataError(f"`{path}` needs pyarrow to be read. Install it: pip install 'vaekit[tables]'.") from error
+    with reading(path, "a Parquet table"):
+        table = parquet.ParquetFile(path).read()
+        columns = {
+            name: _from_arrow(name, column) for name, column in zip(table.column_names, table.columns, strict=True)
+        }
+    return _from_columns(path, columns, options)
+
+
+def encode(words: Sequence[str | None]) -> tuple[Floats, tuple[str, ...]]:
+    """Number words in sorted order, with NaN where one is missing; and return the different words.
+
+    Example:
+        >>> encode(["b", "a", None, "b"])
+        (array([ 1.,  0., nan,  1.]), ('a', 'b'))
+    """
+    names = sorted({word for word in words if word is not None})
+    codes = {word: float(code) for code, word in enumerate(names)}
+    return np.array([np.nan if word is None else codes[word] for word in words], np.float64), tuple(names)
+
+
+def kind_of(values: Floats) -> Column:
+    """Detect the kind of a column of numbers, shape (N,), which may have missing ones.
+
+    Example:
+        >>> kind_of(np.array([0.0, 3.0, 1.0]))
+        Count()
+    """
+    present = values[np.isfinite(values)]
+    whole = bool((present == np.floor(present)).all())
+    if len(present) and np.isin(present, (0, 1)).all():
+        return Binary()
+    if len(present) and whole and present.min() >= 0 and present.max() < LARGEST_COUNT:
+        return Count()
+    if len(present) and present.min() > 0 and _skewness(present) > max(1.0, abs(_skewness(np.log(present)))):
+        return Positive()
+    return Real()
+
+
+def _from_columns(path: Path, columns: Mapping[str, Floats | list[str | None]], options: Table) -> Source:
+    """Turn named columns into a source.
+
+    Raises:
+        DataError: if a column asked for is not there, one is free text, or none is left.
+    """
+    for name in (*options.ignore, *([options.label] if options.label else [])):
+        if name not in columns:
+            raise DataError(f"`{path}` has no column {name!r}. Its columns are: {', '.join(columns)}.")
+    label = _label(columns, options)
+    used = {name: values for name, values in columns.items() if name not in (*options.ignore, label)}
+    texts = [name for name, values in used.items() if isinstance(values, list) and _is_free(values)]
+    if texts:
+        raise DataError(
+            f"`{path}` has free text in {listed(texts)}: about as many different values as rows, which is no category. "
+            f"Leave it out: Table(ignore={tuple(texts)})."
+        )
+    if not used:
+        raise DataError(f"`{path}` has no columns of data left. Its columns are: {', '.join(columns)}.")
+    encoded = {name: _column(values) for name, values in used.items()}
+    x = np.stack([values for values, _ in encoded.values()], 1)
+    labels, label_names = _labels(columns[label]) if label else (None, ())
+    told = (
+        f"The column {label} was taken as labels; Table(label='') keeps it as data."
+        if label and not options.label
+        else ""
+    )
+    return Source(
+        path.stem,
+        {"all": x},
+        {} if labels is None else {"all": labels},
+        label_names=label_names,
+        columns=tuple(kind for _, kind in encoded.values()),
+        column_names=tuple(encoded),
+        report=told,
+    )
+
+
+def _label(columns: Mapping[str, object], options: Table) -> str | None:
+    """Return the column of labels: the one asked for, or the only one with a usual name; None for none."""
+    if options.label is not None:
+        return options.label or None
+    usual = [name for name in columns if name.lower() in LABELS and name not in options.ignore]
+    return usual[0] if len(usual) == 1 and len(columns) > 1 else None
+
+
+def _labels(values: Floats | list[str | None]) -> tuple[Array, tuple[str, ...]]:
+    """Encode labels; a missing one is the empty word or NaN, as everywhere."""
+    return encode(values) if isinstance(values, list) else (values, ())
+
+
+def _column(values: Floats | list[str | None]) -> tuple[Floats, Column]:
+    if not isinstance(values, list):
+        return values, kind_of(values)
+    codes, names = encode(values)
+    return codes, Binary() if len(names) <= 2 else Categorical(len(names))
+
+
+def _is_free(words: list[str | None]) -> bool:
+    """Tell whether words are free text: all different, or more than half of them and more than a few."""
+    present = [word for word in words if word is not None]
+    different = len(set(present))
+    return different > 2 and (different == len(present) or different > max(FEW_WORDS, len(present) / 2))
+
+
+def _parsed(fields: Sequence[str]) -> Floats | list[str | None]:
+    """Read a column as numbers where all fields that are not blank are numbers, and as words otherwise."""
+    present = [None if field.strip().lower() in BLANK else field.strip() for field in fields]
+    try:
+        return np.array([np.nan if field is None else field for field in present], np.float64)
+    except ValueError:
+        return present
+
+
+def _from_arrow(name: str, column: Any) -> Floats | list[str | None]:
+    from pyarrow import types
+
+    kind = column.type
+    if types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+        return cast(Floats, column.cast("float64").to_numpy())
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_dictionary(kind):
+        return [None if word is None else str(word) for word in column.to_pylist()]
+    raise DataError(
+        f"The column {name!r} holds values of type {kind}, not numbers or words. Leave it out: Table(ignore=({name!r},))."
+    )
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _skewness(values: Floats) -> float:
+    """Return the third standardised moment; 0 where there is no variation."""
+    centred = values - values.mean()
+    spread = float(np.sqrt(np.square(centred).mean()))
+    return float(np.power(centred, 3).mean()) / spread**3 if spread > 0 else 0.0
