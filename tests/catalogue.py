@@ -69,13 +69,16 @@ PRIORS: dict[str, Callable[[], nn.Module]] = {
     "StandardNormal": partial(priors.StandardNormal, LATENT),
     "zuko.flows.NSF": partial(flows.NSF, LATENT, transforms=1, hidden_features=(4,)),
     "a user's own": OwnPrior,
+    "UniformCategorical": partial(priors.UniformCategorical, LATENT, categories=2),
 }
 
 POSTERIORS: dict[str, Callable[[nn.Module], Conditional]] = {
     "DiagonalNormal": posteriors.DiagonalNormal,
     "FullNormal": posteriors.FullNormal,
     "Delta": posteriors.Delta,
+    "Concrete": partial(posteriors.Concrete, categories=2),
 }
+PRIOR_OF = {"Concrete": PRIORS["UniformCategorical"]}
 
 OBJECTIVES: dict[str, Objective] = {
     "ELBO": ELBO(),
@@ -113,6 +116,18 @@ DECODERS: dict[str, Callable[[int, Shape], nn.Module]] = {
     "ConvDecoder-batch": partial(ConvDecoder, channels=(3,), normalisation=nn.BatchNorm2d),
     "ResidualDecoder": partial(ResidualDecoder, channels=(3,), blocks=1),
 }
+
+
+def refusal(prior: object, posterior: object, objective: Objective) -> str | None:
+    """Return what is said of a combination that has no meaning, None for one that has."""
+    weighing = isinstance(objective.objective if isinstance(objective, L2) else objective, IWAE)
+    if weighing and posterior is POSTERIORS["Delta"]:
+        return r"Delta has none\. Choose a posterior with a density"
+    if weighing and posterior is POSTERIORS["Concrete"]:
+        return "relaxed categories have a density where the prior has a mass function"
+    if (prior is PRIORS["UniformCategorical"]) != (posterior is POSTERIORS["Concrete"]):
+        return "one is a mass function and the other a density"
+    return None
 
 
 def compose(

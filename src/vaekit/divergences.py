@@ -139,6 +139,7 @@ def _relaxed(q: RelaxedCategoricals, p: OneHotCategoricals, z: Tensor) -> Tensor
     return _categorical(q.exact, p, z)
 
 
+@register(Delta, OneHotCategoricals)
 @register(OneHotCategoricals, Distribution)
 @register(RelaxedCategoricals, Distribution)
 @register(Distribution, OneHotCategoricals)

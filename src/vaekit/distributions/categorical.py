@@ -124,7 +124,7 @@ class RelaxedCategoricals(Distribution):
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         uniform = torch.rand((*sample_shape, *self.logits.shape), dtype=self.logits.dtype, device=self.logits.device)
-        gumbel = -torch.log(-torch.log(uniform.clamp_min(TINY)).clamp_min(TINY))
+        gumbel = -torch.log(-torch.log(uniform.clamp_min(TINY)))
         relaxed = ((self.logits + gumbel) / self.temperature).softmax(-1)
         if not self.straight_through:
             return relaxed.flatten(-2)

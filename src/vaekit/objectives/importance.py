@@ -14,18 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vaekit.distributions import RelaxedCategoricals
 from vaekit.divergences import divergence
 from vaekit.errors import ConfigError
 from vaekit.model import VAE, Trace
 from vaekit.objectives.elbo import over_samples
 from vaekit.objectives.terms import Objective, Terms
-
-
-def log_weights(trace: Trace, x: Tensor) -> Tensor:
-    """Compute log p(x, z) - log q(z|x) at the drawn latents, in nats, shape (*S, B)."""
-    log_ratio = trace.prior.log_prob(trace.z) - trace.posterior.log_prob(trace.z)
-    weights: Tensor = trace.likelihood.log_prob(x) + log_ratio
-    return weights
 
 
 @dataclass(frozen=True)
@@ -36,7 +30,7 @@ class IWAE(Objective):
         samples: K, the number of latents drawn per example.
 
     Raises:
-        ConfigError: if `samples` is below 1; in use, if the posterior has no density.
+        ConfigError: if `samples` is below 1; in use, if the posterior has no density, or relaxes the prior's categories.
 
     `Terms.distortion` and `Terms.rates` are the ELBO's, averaged over the samples, for comparison; the loss is minus the bound.
 
@@ -56,16 +50,26 @@ class IWAE(Objective):
         return True
 
     def __call__(self, model: VAE, x: Tensor, *context: Tensor) -> Terms:
-        if not getattr(model.posterior, "is_density", True):
-            raise ConfigError(
-                f"IWAE weighs latents by the posterior's density, and {type(model.posterior).__name__} has none. Choose a "
-                f"posterior with a density, such as DiagonalNormal, or the objective ELBO."
-            )
         trace = model.trace(x, *context, samples=(self.samples,))
+        _require_weights(model, trace)
+        with torch.no_grad():
+            kl = divergence(trace.posterior, trace.prior, trace.z)
         log_likelihood = trace.likelihood.log_prob(x)  # (K, B)
         log_ratio = trace.prior.log_prob(trace.z) - trace.posterior.log_prob(trace.z)
         bound = torch.logsumexp(log_likelihood + log_ratio, 0) - math.log(self.samples)
-        with torch.no_grad():
-            kl = divergence(trace.posterior, trace.prior, trace.z)
-            distortion, rates = -log_likelihood.mean(0), over_samples(kl.parts, 2)
+        distortion, rates = -log_likelihood.detach().mean(0), over_samples(kl.parts, 2)
         return Terms(-bound.mean(), bound, distortion, rates, trace, kl.closed_form)
+
+
+def _require_weights(model: VAE, trace: Trace) -> None:
+    """Refuse posteriors whose density says nothing of how often a latent is drawn under the prior's measure."""
+    if not getattr(model.posterior, "is_density", True):
+        raise ConfigError(
+            f"IWAE weighs latents by the posterior's density, and {type(model.posterior).__name__} has none. Choose a "
+            f"posterior with a density, such as DiagonalNormal, or the objective ELBO."
+        )
+    if isinstance(trace.posterior, RelaxedCategoricals):
+        raise ConfigError(
+            "IWAE weighs latents by the ratio of prior to posterior, and relaxed categories have a density where the prior "
+            "has a mass function. Train with the objective ELBO; in evaluation mode the categories are exact and IWAE holds."
+        )
