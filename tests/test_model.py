@@ -29,7 +29,7 @@ from torch.distributions import Distribution
 from vaekit import VAE, Conditional, Trace, distributions, likelihoods, posteriors, priors
 from vaekit.conditional import unvalidated
 from vaekit.errors import ShapeError
-from vaekit.networks import MLP, ConvDecoder, ConvEncoder
+from vaekit.networks import MLP, ConvDecoder, ConvEncoder, Corrupted, Masking
 from vaekit.objectives import ELBO, IWAE
 
 USES: dict[str, Callable[[VAE, Tensor], Tensor]] = {
@@ -181,6 +181,16 @@ def test_context_reaches_the_row_that_it_belongs_to(conditional):
         torch.testing.assert_close(before[1:], after[1:])
     assert conditional.sample((5,), c).shape == (5, 4, *IMAGE)
     assert conditional.log_joint(x, torch.zeros(2, 4, LATENT), c).shape == (2, 4)
+
+
+@pytest.mark.parametrize("objective", [ELBO(), IWAE(3)])
+def test_a_denoising_model_corrupts_what_the_encoder_sees_and_scores_the_clean_data(objective):
+    plain, x = compose(), binary_images()
+    posterior = posteriors.DiagonalNormal(Corrupted(Masking(1.0), plain.posterior.network))
+    terms = objective(VAE(plain.prior, posterior, plain.likelihood), x)
+    torch.testing.assert_close(terms.trace.posterior.loc, plain.posterior(torch.zeros_like(x)).loc)
+    log_likelihood = plain.likelihood(terms.trace.z).log_prob(x)
+    torch.testing.assert_close(terms.distortion, -log_likelihood.reshape(-1, len(x)).mean(0))
 
 
 class OnePass(VAE):

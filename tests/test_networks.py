@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from torch import nn
 
 from vaekit.errors import ConfigError, ShapeError
-from vaekit.networks import MLP, ConvDecoder, ConvEncoder, GroupNorm, ResidualDecoder, ResidualEncoder
+from vaekit.networks import (
+    MLP,
+    ConvDecoder,
+    ConvEncoder,
+    Corrupted,
+    GaussianNoise,
+    GroupNorm,
+    Masking,
+    ResidualDecoder,
+    ResidualEncoder,
+    SaltAndPepper,
+)
 from vaekit.networks.pyramid import Residual, halvings
 
 PAIRS = [(ConvEncoder, ConvDecoder), (ResidualEncoder, ResidualDecoder)]
@@ -171,6 +182,55 @@ def test_hidden_widths_read_in_order():
 
 def test_an_mlp_folds_its_output_and_flattens_its_input():
     assert MLP(IMAGE, 9, IMAGE)(torch.zeros(2, *IMAGE)).shape == (2, *IMAGE)
+
+
+CORRUPTIONS = {
+    "Masking": (Masking(0.3), lambda x, y: (y == 0, y == x)),
+    "SaltAndPepper": (SaltAndPepper(0.3), lambda x, y: (y != x, y == x)),
+    "Dropout": (nn.Dropout(0.3), lambda x, y: (y == 0, torch.isclose(y, x / 0.7))),
+}
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_corruption_hits_its_share_of_elements_in_training_alone(name):
+    (corruption, kinds), x = CORRUPTIONS[name], torch.rand(200, 100) * 0.8 + 0.1
+    network = Corrupted(corruption, nn.Identity())
+    hit, kept = kinds(x, network(x))
+    assert (hit ^ kept).all()
+    assert abs(hit.float().mean().item() - 0.3) < 4 * (0.3 * 0.7 / x.numel()) ** 0.5
+    assert torch.equal(network.eval()(x), x)
+
+
+def test_salt_and_pepper_are_as_frequent():
+    y = SaltAndPepper(1.0)(torch.full((200, 100), 0.5))
+    assert set(y.unique().tolist()) == {0.0, 1.0}
+    assert abs(y.mean().item() - 0.5) < 4 * 0.5 / y.numel() ** 0.5
+
+
+def test_gaussian_noise_has_its_scale_in_training_alone():
+    noise, x = GaussianNoise(0.25), torch.rand(200, 100)
+    assert abs((noise(x) - x).std().item() - 0.25) < 4 * 0.25 / (2 * x.numel()) ** 0.5
+    assert torch.equal(noise.eval()(x), x)
+
+
+def test_corruption_leaves_further_inputs_alone():
+    network = Corrupted(Masking(1.0), MLP(2, 3, context=2))
+    x, c = torch.randn(4, 2), torch.randn(4, 2)
+    assert torch.equal(network(x, c), network.network(torch.zeros_like(x), c))
+
+
+@pytest.mark.parametrize("probability", [-0.1, 1.5])
+def test_a_probability_of_corruption_is_checked(probability):
+    with pytest.raises(ConfigError, match="must lie between 0 and 1"):
+        Masking(probability)
+
+
+def test_an_mlp_ends_and_starts_as_asked():
+    network = MLP(50, 40, 30, output_activation=nn.Sigmoid, initial_deviation=0.01)
+    assert isinstance(network.layers[-1], nn.Sigmoid)
+    values = torch.cat([p.flatten() for p in network.parameters()])
+    assert abs(values.std().item() - 0.01) < 4 * 0.01 / (2 * len(values)) ** 0.5
+    assert abs(values.mean().item()) < 4 * 0.01 / len(values) ** 0.5
 
 
 ERRORS = {

@@ -129,7 +129,7 @@ class RelaxedCategoricals(Distribution):
         if not self.straight_through:
             return relaxed.flatten(-2)
         hard = F.one_hot(relaxed.argmax(-1), relaxed.shape[-1]).to(relaxed.dtype)
-        return (hard + relaxed - relaxed.detach()).flatten(-2)
+        return (hard + (relaxed - relaxed.detach())).flatten(-2)
 
     def log_prob(self, value: Tensor) -> Tensor:
         log_y = value.unflatten(-1, self.logits.shape[-2:]).clamp_min(TINY).log()
