@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from vaekit.errors import ConfigError, DataError
+
 
 class Batch(NamedTuple):
     """The rows of one global batch that fall to one process.
@@ -48,3 +50,21 @@ def part(rows: int, rank: int, world: int) -> slice:
         (slice(0, 2, None), slice(7, 10, None))
     """
     return slice(rows * rank // world, rows * (rank + 1) // world)
+
+
+def count_steps(rows: int, batch_size: int) -> int:
+    """Return the number of batches in an epoch of so many rows, the last, short one included.
+
+    Raises:
+        ConfigError: if a batch would have no row.
+        DataError: if there are no rows.
+
+    Example:
+        >>> count_steps(5, 2)
+        3
+    """
+    if batch_size < 1:
+        raise ConfigError(f"`batch_size` is {batch_size}; a batch has at least 1 row.")
+    if not rows:
+        raise DataError("The training split has no rows. Give it some by smaller `validation` and `test` fractions.")
+    return -(-rows // batch_size)

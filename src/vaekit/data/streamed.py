@@ -1,0 +1,128 @@
+"""Training batches of data larger than memory: rows are read in a block shuffle, by a thread that runs ahead of the model.
+
+The order is a function of the seed and the epoch (`vaekit.data.rows`), whatever the number of processes. Each process reads
+its own rows alone: its contiguous part of every global batch. To start in the middle of an epoch it skips what lies before
+without reading it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaekit.data.batches import Batch, Loader, count_steps, part
+from vaekit.data.rows import BlockShuffle, Indices, buffer_rows, stored
+from vaekit.data.source import Array, Stored
+
+AHEAD = 8
+Item = TypeVar("Item")
+
+
+class StreamedLoader(Loader):
+    """Reads rows from the disk, shuffled anew each epoch, at constant memory.
+
+    Arguments:
+        x: all training rows as they are stored, shape (N, *event): memory-mapped, or `vaekit.data.rows.Rows`.
+        context: what goes with them, each of shape (N, C).
+        prepare: maps stored rows on the device to what the model is trained on, shape (B, *event).
+        batch_size: rows of a global batch, over all processes; the last one of an epoch is shorter where it must be.
+        device: where the batches go.
+        seed: seeds the order, with the epoch's index.
+        rank: which of the processes this one is.
+        world: how many processes share each batch.
+
+    Raises:
+        ConfigError: if a batch would have no row.
+        DataError: if there are no rows.
+
+    Example:
+        >>> loader = StreamedLoader(np.arange(5.0)[:, None], (), lambda x: x, 2, device=torch.device("cpu"), seed=0)
+        >>> [len(batch.given[0]) for batch in loader.epoch(0)]
+        [2, 2, 1]
+    """
+
+    def __init__(
+        self,
+        x: Stored,
+        context: Sequence[Array],
+        prepare: Callable[[Tensor], Tensor],
+        batch_size: int,
+        *,
+        device: torch.device,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.steps = count_steps(len(x), batch_size)
+        self.x, self.context, self.prepare, self.batch_size = stored(x), tuple(context), prepare, batch_size
+        self.device, self.rank, self.world = device, rank, world
+        self.order = BlockShuffle(self.x.bounds, buffer_rows(self.x), seed)
+
+    def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of epoch `index` from batch `start` on; a process without rows gets one row of share 0."""
+        for share, arrays in ahead(self._read(index, start), AHEAD):
+            x, *context = (torch.from_numpy(a).to(self.device, non_blocking=True) for a in arrays)
+            yield Batch((self.prepare(x), *context), share)
+
+    def _part(self, batch: int) -> tuple[slice, float]:
+        """Return this process's rows of a global batch, and their share of it."""
+        rows = min(self.batch_size, len(self.x) - batch * self.batch_size)
+        mine = part(rows, self.rank, self.world)
+        return (mine, (mine.stop - mine.start) * self.world / rows) if mine.stop > mine.start else (slice(0, 1), 0.0)
+
+    def _mine(self, first: int, chunk: Indices, start: int) -> Indices:
+        """Keep those rows of a chunk, whose first is at position `first` of the epoch, that this process needs."""
+        batch, within = np.divmod(np.arange(first, first + len(chunk)), self.batch_size)
+        usual, last = self._part(0)[0], self._part(self.steps - 1)[0]
+        ends = batch == self.steps - 1
+        lower, upper = np.where(ends, last.start, usual.start), np.where(ends, last.stop, usual.stop)
+        mine: Indices = chunk[(batch >= start) & (within >= lower) & (within < upper)]
+        return mine
+
+    def _gathered(self, index: int, start: int) -> Iterator[list[Array]]:
+        """Yield this process's rows of an epoch in their order, a chunk at a time: x and context."""
+        for first, chunk in self.order.chunks(index, start * self.batch_size):
+            rows = self._mine(first, chunk, start)
+            ascending = np.argsort(rows)
+            back = np.empty_like(ascending)
+            back[ascending] = np.arange(len(rows))
+            yield [self.x.take(rows[ascending])[back], *(c[rows] for c in self.context)]
+
+    def _read(self, index: int, start: int) -> Iterator[tuple[float, list[Array]]]:
+        """Cut the chunks into this process's batches, each with its share."""
+        chunks = self._gathered(index, start)
+        held, used = next(chunks, [np.empty(0)]), 0
+        for batch in range(start, self.steps):
+            mine, share = self._part(batch)
+            pieces, needed = [], mine.stop - mine.start
+            while needed > len(held[0]) - used:
+                pieces.append([a[used:] for a in held])
+                needed -= len(held[0]) - used
+                held, used = next(chunks), 0
+            pieces.append([a[used : used + needed] for a in held])
+            used += needed
+            yield share, [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+
+
+def ahead(items: Iterator[Item], depth: int) -> Iterator[Item]:
+    """Yield items that a thread gets `depth` ahead of their use; errors are raised where their item would come.
+
+    Example:
+        >>> list(ahead(iter("abc"), depth=2))
+        ['a', 'b', 'c']
+    """
+    end = object()
+    thread = ThreadPoolExecutor(1)
+    try:
+        pending = deque(thread.submit(next, items, end) for _ in range(depth))
+        while (item := pending.popleft().result()) is not end:
+            pending.append(thread.submit(next, items, end))
+            yield item  # type: ignore[misc]
+    finally:
+        thread.shutdown(cancel_futures=True)
