@@ -6,6 +6,7 @@ from vaekit.figures.gallery import Illustration, illustrate, training
 from vaekit.figures.images import draws, reconstructions, samples
 from vaekit.figures.latent import (
     by_rate,
+    categories,
     code_axes,
     interpolations,
     linear_axis,
@@ -21,6 +22,7 @@ __all__ = [
     "Illustration",
     "Image",
     "by_rate",
+    "categories",
     "code_axes",
     "curves",
     "draws",

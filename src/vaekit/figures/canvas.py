@@ -121,13 +121,14 @@ def framed(
         y_ticks: one text for each row of a grid, from top to bottom.
     """
     sheet = shown(image)
-    height, width = (side / DPI for side in sheet.shape[:2])
-    left = 0.15 + (0.25 if y_label else 0) + 0.08 * max(map(len, y_ticks), default=0)
-    below, above = 0.12 + (0.3 if x_ticks else 0) + (0.2 if x_label else 0), 0.4
-    outer_width, outer_height = left + width + 0.15, below + height + above
-    figure = Figure(figsize=(outer_width, outer_height), dpi=DPI, facecolor="white")
-    axes = figure.add_axes((left / outer_width, below / outer_height, width / outer_width, height / outer_height))
-    axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+    height, width = sheet.shape[:2]
+    left = 18 + 30 * bool(y_label) + 10 * max(map(len, y_ticks), default=0)
+    below = 14 + 36 * bool(x_ticks) + 24 * bool(x_label)
+    size = (left + width + 18, below + height + 48)
+    figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor="white")
+    axes = figure.add_axes((left / size[0], below / size[1], width / size[0], height / size[1]))
+    colour = sheet if sheet.ndim == 3 else sheet[..., None].repeat(3, -1)
+    axes.imshow(colour, interpolation="nearest", aspect="auto")
     axes.set(xlabel=x_label, ylabel=y_label)
     axes.set_title(title, fontsize=11)
     _label(axes.set_xticks, x_ticks, sheet.shape[1], every=0.45)

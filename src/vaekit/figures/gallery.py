@@ -11,12 +11,13 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from vaekit.distributions import OneHotCategoricals
 from vaekit.evaluation.batches import Batches, inference, unpacked
 from vaekit.evaluation.representation import posterior_mean
 from vaekit.figures.canvas import Image, framed, is_image
 from vaekit.figures.charts import History, curves, embedding, marginals, pca, rates_over_time, scatter, time_axis, tsne
 from vaekit.figures.images import draws, generated, reconstructions, samples
-from vaekit.figures.latent import by_rate, code_axes, interpolations, manifold, normal_axis, traversals
+from vaekit.figures.latent import by_rate, categories, code_axes, interpolations, manifold, normal_axis, traversals
 from vaekit.model import VAE
 from vaekit.objectives import ELBO
 
@@ -46,7 +47,7 @@ class Exhibit(NamedTuple):
         context: conditions, each of shape (N, ...).
         codes: posterior means, shape (N, D).
         drawn: draws from the posteriors, shape (N, D).
-        latents: the latents by falling rate, or by falling variance of their means where rates are per group.
+        rates: the mean rate of each latent or group, shape (G,).
     """
 
     model: VAE
@@ -54,7 +55,18 @@ class Exhibit(NamedTuple):
     context: tuple[Tensor, ...]
     codes: Tensor
     drawn: Tensor
-    latents: list[int]
+    rates: Tensor
+
+    @property
+    def latents(self) -> list[int]:
+        """The latents by falling rate, or by the falling variance of their means where rates are per group."""
+        per_latent = len(self.rates) == self.codes.shape[1]
+        return by_rate(self.rates if per_latent else self.codes.var(0, correction=0))
+
+    @property
+    def condition(self) -> tuple[Tensor, ...]:
+        """The conditions of the first example."""
+        return tuple(c[:1] for c in self.context)
 
     def rows(self, count: int) -> tuple[Tensor, ...]:
         """Return the first examples and their conditions."""
@@ -91,7 +103,7 @@ def illustrate(
         yield from _of_latents(exhibit)
     else:
         yield from _of_table(exhibit, column_names, seed)
-    if exhibit.codes.shape[1] > 1:
+    if exhibit.codes.shape[1] == 2 or min(exhibit.codes.shape) > 1:
         known = None if labels is None else np.asarray(labels)[:limit]
         yield from _of_codes(exhibit.codes, known, label_names, seed)
 
@@ -106,9 +118,7 @@ def _exhibit(model: VAE, batches: Batches, limit: int, seed: int) -> Exhibit:
             drawn.append(terms.trace.z)
             rates.append(terms.rates)
     x, *context = (torch.cat(parts) for parts in zip(*given, strict=True))
-    means, use = torch.cat(codes), torch.cat(rates).mean(0)
-    latents = by_rate(use if len(use) == means.shape[1] else means.var(0))
-    return Exhibit(model, x, tuple(context), means, torch.cat(drawn), latents)
+    return Exhibit(model, x, tuple(context), torch.cat(codes), torch.cat(drawn), torch.cat(rates).mean(0))
 
 
 def _of_images(exhibit: Exhibit, seed: int) -> Iterator[Illustration]:
@@ -132,31 +142,58 @@ def _of_images(exhibit: Exhibit, seed: int) -> Iterator[Illustration]:
 
 
 def _of_latents(exhibit: Exhibit) -> Iterator[Illustration]:
-    model, x, context, codes, drawn, latents = exhibit
-    count = min(PAIRS, len(x) // 2)
-    pairs = (x[:count], x[count : 2 * count], *(c[:count] for c in context))
-    for arc, way in ((False, "linear"), (True, "spherical")) if count else ():
-        picture = framed(interpolations(model, *pairs, arc=arc), f"{way} interpolation between two images' codes")
-        caption = f"Outermost: two test images. Between: decoded codes on the {way} path from one code to the other."
-        yield Illustration(f"interpolations-{way}", picture, caption)
-    condition = tuple(c[:1] for c in context)
-    top = latents[:ROWS]
-    image = traversals(model, codes.mean(0), *condition, latents=top, scale=drawn.std(0), steps=STEPS)
+    prior = exhibit.model.prior(*exhibit.condition)
+    if isinstance(prior, OneHotCategoricals):
+        yield _categories(exhibit, prior.logits.shape[-1])
+        return
+    yield from _interpolations(exhibit)
+    yield _traversals(exhibit)
+    if exhibit.codes.shape[1] > 1:
+        yield from _manifolds(exhibit)
+
+
+def _categories(exhibit: Exhibit, count: int) -> Illustration:
+    groups = by_rate(exhibit.rates, ROWS)
+    image = categories(exhibit.model, exhibit.drawn[0], *exhibit.condition, groups=groups, count=count)
     picture = framed(
         image,
+        "every category of single groups",
+        x_label="category",
+        x_ticks=[str(k) for k in range(count)],
+        y_ticks=[f"group {group}" for group in groups],
+    )
+    caption = (
+        "One group a row, the most used at the top; the others as drawn for the first image. Rows of equal images carry nothing."
+    )
+    return Illustration("categories", picture, caption)
+
+
+def _interpolations(exhibit: Exhibit) -> Iterator[Illustration]:
+    count = min(PAIRS, len(exhibit.x) // 2)
+    first, *conditions = exhibit.rows(count)
+    for arc, way in ((False, "linear"), (True, "spherical")) if count else ():
+        image = interpolations(exhibit.model, first, exhibit.x[count : 2 * count], *conditions, arc=arc)
+        caption = f"Outermost: two test images. Between: decoded codes on the {way} path from one code to the other."
+        picture = framed(image, f"{way} interpolation between two images' codes")
+        yield Illustration(f"interpolations-{way}", picture, caption)
+
+
+def _traversals(exhibit: Exhibit) -> Illustration:
+    latents, center, scale = exhibit.latents[:ROWS], exhibit.codes.mean(0), exhibit.drawn.std(0, correction=0)
+    picture = framed(
+        traversals(exhibit.model, center, *exhibit.condition, latents=latents, scale=scale, steps=STEPS),
         "single latents, from -3 to 3 standard deviations",
         x_ticks=ticks(torch.linspace(-3, 3, STEPS)),
-        y_ticks=[f"z{latent}" for latent in top],
+        y_ticks=[f"z{latent}" for latent in latents],
     )
     caption = "One latent a row, the most used at the top, the others at their mean. Rows without change carry nothing."
-    yield Illustration("traversals", picture, caption)
-    if codes.shape[1] > 1:
-        yield from _manifolds(exhibit, condition)
+    return Illustration("traversals", picture, caption)
 
 
-def _manifolds(exhibit: Exhibit, condition: tuple[Tensor, ...]) -> Iterator[Illustration]:
-    dims = (0, 1) if exhibit.codes.shape[1] == 2 else (exhibit.latents[0], exhibit.latents[1])
-    rest = "" if exhibit.codes.shape[1] == 2 else " The two most used latents; all others are 0."
+def _manifolds(exhibit: Exhibit) -> Iterator[Illustration]:
+    plane = exhibit.codes.shape[1] == 2
+    dims = (0, 1) if plane else (exhibit.latents[0], exhibit.latents[1])
+    rest = "" if plane else " The two most used latents; all others are 0."
     grids = {
         "linear": (code_axes(exhibit.drawn, dims=dims), "evenly spaced over the range of the codes"),
         "normal": (
@@ -165,9 +202,8 @@ def _manifolds(exhibit: Exhibit, condition: tuple[Tensor, ...]) -> Iterator[Illu
         ),
     }
     for name, ((horizontal, vertical), how) in grids.items():
-        image = manifold(exhibit.model, horizontal, vertical, *condition, dims=dims)
         picture = framed(
-            image,
+            manifold(exhibit.model, horizontal, vertical, *exhibit.condition, dims=dims),
             f"decoded grid over two latents ({name})",
             x_label=f"z{dims[0]}",
             y_label=f"z{dims[1]}",

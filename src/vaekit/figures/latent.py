@@ -178,6 +178,23 @@ def traversals(
     return grid(pixels(decoded(model, z.flatten(0, 1), *context)), steps, gap)
 
 
+def categories(model: VAE, code: Tensor, *context: Tensor, groups: Sequence[int], count: int, gap: int = 1) -> Image:
+    """Decode every category of one group of one-hot latents a row, all other groups as in `code`.
+
+    Arguments:
+        model: the model.
+        code: the code that is varied, G groups of `count` one-hot latents, shape (G * count,).
+        context: conditions of one row, the same for all cells.
+        groups: which groups, from the top row to the bottom row.
+        count: how many categories a group has.
+        gap: white pixels between neighbours.
+    """
+    z = code.unflatten(0, (-1, count)).repeat(len(groups), count, 1, 1)  # (rows, count, G, count)
+    for row, group in enumerate(groups):
+        z[row, :, group] = torch.eye(count).to(z)
+    return grid(pixels(decoded(model, z.flatten(0, 1).flatten(1), *context)), count, gap)
+
+
 def by_rate(rates: Sequence[float] | Tensor, most: int | None = None) -> list[int]:
     """Order latents by falling rate and keep at most `most`.
 

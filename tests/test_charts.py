@@ -1,0 +1,160 @@
+"""Charts: what is drawn where, read back from the figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from vaekit import figures
+from vaekit.errors import ShapeError
+
+HISTORY = {
+    "train": {
+        "step": [10.0, 20.0, 30.0],
+        "epoch": [1.0, 2.0, 3.0],
+        "loss": [9.0, 8.0, 7.0],
+        "learning_rate": [3e-3, 2e-3, 1e-3],
+    },
+    "validation": {"step": [20.0, 30.0], "epoch": [2.0, 3.0], "loss": [8.5, 7.5], "rate": [1.0, 2.0]},
+}
+
+
+def texts(axes) -> list[str]:
+    return [t.get_text() for t in axes.get_legend().get_texts()]
+
+
+@pytest.mark.filterwarnings("error")
+def test_principal_components_are_those_of_the_covariance():
+    codes = torch.randn(50, 4).double() @ torch.diag(torch.tensor([1.0, 3.0, 0.1, 2.0]).double()) + 5
+    found = figures.pca(codes)
+    eigenvalues = np.linalg.eigvalsh(np.cov(codes.T))[::-1]
+    torch.testing.assert_close(found.mean(0), torch.zeros(2).double(), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(np.cov(found.T), np.diag(eigenvalues[:2]), atol=1e-10)
+    torch.testing.assert_close(figures.pca(codes.flip(0)), found.flip(0))
+
+
+def test_neighbours_stay_neighbours_in_tsne_and_the_seed_decides():
+    codes = torch.cat([torch.randn(20, 5), torch.randn(20, 5) + 30])
+    found = figures.tsne(codes)
+    assert found.shape == (40, 2)
+    distance = torch.cdist(found, found).fill_diagonal_(torch.inf)
+    assert (distance.argmin(1) // 20 == torch.arange(40) // 20).all()
+    torch.testing.assert_close(figures.tsne(codes), found)
+
+
+@pytest.mark.parametrize("project", [figures.pca, figures.tsne])
+@pytest.mark.parametrize("shape", [(1, 4), (9, 1), (9,)])
+def test_what_cannot_be_projected_is_refused(project, shape):
+    with pytest.raises(ShapeError, match="both at least 2"):
+        project(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("convert", [torch.as_tensor, np.asarray])
+def test_classes_get_colours_and_names(convert):
+    points, labels = torch.arange(10.0).reshape(5, 2), convert([2, 0, 0, 7, 2])
+    axes = figures.embedding(points, labels, label_names=["cat", "dog", "owl"], names=("left", "up")).axes[0]
+    assert texts(axes) == ["cat", "owl", "7"]
+    drawn = {c.get_label(): c.get_offsets().tolist() for c in axes.collections}
+    assert drawn == {"cat": [[2, 3], [4, 5]], "owl": [[0, 1], [8, 9]], "7": [[6, 7]]}
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("left", "up")
+
+
+def test_numbers_get_a_colour_bar_and_nothing_gets_neither():
+    points = torch.rand(5, 2)
+    with_numbers, plain = figures.embedding(points, torch.rand(5)), figures.embedding(points)
+    assert len(with_numbers.axes) == 2
+    assert len(plain.axes) == 1
+    assert plain.axes[0].get_legend() is None
+    assert list(plain.axes[0].get_xticks()) == []
+
+
+def test_every_term_has_its_axes_and_every_split_its_line():
+    drawn = {axes.get_title(): axes for axes in figures.curves(HISTORY).axes}
+    assert [title.split(",")[0].split(" (")[0] for title in drawn] == ["loss", "learning rate", "rate"]
+    loss = next(iter(drawn.values()))
+    lines = {line.get_label(): line.get_xydata().tolist() for line in loss.lines}
+    assert lines == {"train": [[1, 9], [2, 8], [3, 7]], "validation": [[2, 8.5], [3, 7.5]]}
+    assert loss.get_xlabel() == "epoch"
+    assert [axes.get_ylabel() for axes in drawn.values()] == ["nats", "", "nats"]
+    assert texts(loss) == ["train", "validation"]
+
+
+def test_several_records_an_epoch_are_drawn_over_steps():
+    often = {"train": {**HISTORY["train"], "epoch": [1.0, 1.0, 1.0]}}
+    axes = figures.curves(often, ["loss"]).axes
+    assert [a.get_xlabel() for a in axes] == ["step"]
+
+
+@pytest.mark.parametrize(
+    ("history", "message"),
+    [
+        ({}, "no term"),
+        ({"train": {"step": [1.0]}}, "no term"),
+        ({"train": {"step": [1.0], "loss": [1.0, 2.0]}}, "1 rows"),
+    ],
+)
+def test_a_history_that_cannot_be_drawn_is_refused(history, message):
+    with pytest.raises(ShapeError, match=message):
+        figures.curves(history)
+
+
+def test_few_rates_are_lines_by_their_last_value():
+    rates = np.array([[1.0, 0.0, 2.0], [1.0, 3.0, 2.0]])
+    axes = figures.rates_over_time(rates, [1, 2]).axes[0]
+    assert texts(axes) == ["z1", "z2", "z0"]
+    assert axes.lines[0].get_ydata().tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("times", [[3.0], [1.0, 2.0, 4.0]])
+def test_many_rates_are_a_heat_map_by_their_last_value(times):
+    rates = torch.rand(len(times), 40)
+    axes = figures.rates_over_time(rates, times).axes[0]
+    order = rates[-1].argsort(descending=True)
+    shown = axes.collections[0].get_array().reshape(40, len(times))
+    np.testing.assert_allclose(shown, rates[:, order].T)
+    low, high = axes.get_xlim()
+    assert low < times[0] <= times[-1] < high
+    assert axes.get_yticklabels()[0].get_text() == f"z{order[0]}"
+
+
+def test_the_course_of_training_uses_the_validation_rates():
+    when = {"step": [1.0, 2.0], "epoch": [1.0, 2.0]}
+    rates = {
+        split: {**when, "latent_0": [v, v], "latent_1": [0.0, 9.0]}
+        for split, v in (("train", 5.0), ("validation", 6.0))
+    }
+    curves, drawn = figures.training(HISTORY, rates)
+    assert (curves.name, drawn.name) == ("curves", "rates")
+    assert [line.get_ydata().tolist() for line in drawn.picture.axes[0].lines] == [[0, 9], [6, 6]]
+    assert len(list(figures.training(HISTORY))) == 1
+
+
+def test_columns_of_a_table_stand_beside_the_models():
+    real, modelled = torch.randn(200, 14), torch.randn(200, 14)
+    axes = figures.marginals(real, modelled, names=["height"], most=5).axes
+    assert [a.get_title() for a in axes] == ["height", "column 1", "column 2", "column 3", "column 4"]
+    assert texts(axes[0]) == ["data", "model"]
+
+
+def test_bars_stand_on_the_whole_numbers_of_a_column():
+    real, modelled = torch.tensor([[0.0], [1.0], [1.0], [3.0]]), torch.tensor([[1.0], [1.0], [4.0], [4.0]])
+    bars = figures.marginals(real, modelled).axes[0].containers
+    heights = [[bar.get_height() for bar in group] for group in bars]
+    assert heights == [[0.25, 0.5, 0, 0.25, 0], [0, 0.5, 0, 0, 0.5]]
+
+
+@pytest.mark.parametrize("value", [0.5, 3.0])
+def test_a_constant_column_is_drawn(value):
+    column = torch.full((9, 2), value)
+    assert figures.shown(figures.marginals(column, column)).size
+    assert figures.shown(figures.scatter(column, column)).size
+
+
+def test_two_columns_share_the_limits_of_the_data():
+    real, modelled = torch.rand(9, 3), 100 * torch.rand(9, 3)
+    data, model = figures.scatter(real, modelled, names=["a", "b", "c"], columns=(0, 2)).axes
+    assert (data.get_xlabel(), data.get_ylabel()) == ("a", "c")
+    assert data.get_xlim() == model.get_xlim()
+    np.testing.assert_allclose(data.collections[0].get_offsets(), real[:, [0, 2]])
+    np.testing.assert_allclose(model.collections[0].get_offsets(), modelled[:, [0, 2]])
