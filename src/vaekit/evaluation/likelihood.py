@@ -159,14 +159,13 @@ def evaluate(
         >>> posterior = vk.posteriors.DiagonalNormal(vk.networks.MLP(9, 4))
         >>> likelihood = vk.likelihoods.Bernoulli(vk.networks.MLP(2, 9), (1, 3, 3))
         >>> model = vk.VAE(vk.priors.StandardNormal(2), posterior, likelihood)
-        >>> evaluation = evaluate(model, [(torch.ones(5, 1, 3, 3),)])
-        >>> evaluation.examples, evaluation.latents
-        (5, 2)
+        >>> evaluate(model, [torch.ones(5, 1, 3, 3)]).examples
+        5
     """
-    moments: dict[str, Moments] = defaultdict(Moments)
     no_bound = None if has_bound(model) else NO_BOUND
-    samples = 1 if no_bound else samples
     no_code = no_bound or _why_no_code(model, bits_offset)
+    samples = 1 if no_bound else samples
+    moments: dict[str, Moments] = defaultdict(Moments)
     with inference(model, seed):
         for given in unpacked(model, batches):
             found = estimate(model, *given, samples=samples, chunk=chunk)
@@ -176,6 +175,28 @@ def evaluate(
             _accumulate(moments, quantities)
             if progress is not None:
                 progress(moments["codes"].count)
+    return _summary(
+        moments,
+        samples=samples,
+        dimensions=given[0][0].numel(),
+        closed_form=found.closed_form,
+        relaxed=not getattr(model.likelihood, "is_normalised", True),
+        bound_reason=no_bound,
+        bits_per_dim_reason=no_code,
+    )
+
+
+def _summary(
+    moments: Mapping[str, Moments],
+    *,
+    samples: int,
+    dimensions: int,
+    closed_form: bool,
+    relaxed: bool,
+    bound_reason: str | None,
+    bits_per_dim_reason: str | None,
+) -> Evaluation:
+    """Turn moments over examples into an `Evaluation`."""
     variances = moments["codes"].variance
     return Evaluation(
         elbo=_mean(moments, "elbo"),
@@ -186,15 +207,15 @@ def evaluate(
         standard_error={name: moments[name].standard_error if name in moments else None for name in SCALARS},
         samples=samples,
         examples=moments["codes"].count,
-        dimensions=given[0][0].numel(),
+        dimensions=dimensions,
         latents=len(variances),
         rates=tuple(moments["rates"].mean.tolist()) if "rates" in moments else None,
         code_variances=tuple(variances.tolist()),
         active_units=int((variances > ACTIVE).sum()),
-        closed_form=found.closed_form,
-        relaxed=not getattr(model.likelihood, "is_normalised", True),
-        bound_reason=no_bound,
-        bits_per_dim_reason=no_code,
+        closed_form=closed_form,
+        relaxed=relaxed,
+        bound_reason=bound_reason,
+        bits_per_dim_reason=bits_per_dim_reason,
     )
 
 
