@@ -15,7 +15,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -36,7 +35,7 @@ class Conditional(nn.Module, ABC):
         validate_args: whether returned distributions check their parameters and the values they score.
     """
 
-    couples_batch: ClassVar[bool] = False
+    couples_batch: bool = False
     is_density: bool = True
     validate_args: bool = True
 

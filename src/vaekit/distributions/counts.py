@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from torch.nn import functional as F
 from vaekit.distributions.binary import softplus
 from vaekit.distributions.elements import Elements
 from vaekit.distributions.special import log_rising
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class Poisson(Elements):
@@ -132,12 +135,10 @@ class ZeroInflated(Elements):
     def variance(self) -> Tensor:
         return self.kept * (self.counts.variance + (1 - self.kept) * self.counts.mean.square())
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> ZeroInflated:
-        return ZeroInflated(
-            self.counts.expand(batch_shape),
-            self.dropout_logits.expand(*batch_shape, *self.event_shape),
-            self._validate_args,
-        )
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
+        new = super().expand(batch_shape)
+        new.counts = self.counts.expand(batch_shape)
+        return new
 
     def _element_log_prob(self, value: Tensor) -> Tensor:
         counted = F.logsigmoid(-self.dropout_logits) + self.counts._element_log_prob(value)

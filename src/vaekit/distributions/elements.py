@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from copy import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class Elements(Distribution, ABC):
@@ -45,7 +48,7 @@ class Elements(Distribution, ABC):
     def support(self) -> constraints.Constraint:
         return constraints.independent(self.element_support, len(self.event_shape))
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Elements:
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
         new = copy(self)
         new._batch_shape = torch.Size(batch_shape)
         for name, p, own in self._parameters():

@@ -6,6 +6,7 @@ Scales come as logarithms, which is what networks return. A log-scale may be one
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import ClassVar
 
 import torch
@@ -65,6 +66,12 @@ class LocationScale(Elements):
     def mode(self) -> Tensor:
         return self.mean
 
+    def with_log_scale(self, log_scale: Tensor) -> LocationScale:
+        """Return the same family and locations with another scale, which broadcasts as the old one did."""
+        new = copy(self)
+        new.log_scale = log_scale
+        return new
+
     def _element_log_prob(self, value: Tensor) -> Tensor:
         z = (value - self.loc) * (-self.log_scale).exp()
         return self._standard_log_density(z) - self.log_scale
@@ -116,7 +123,7 @@ class Laplace(LocationScale):
         return -z.abs() - math.log(2)
 
     def _standard_draw(self, shape: torch.Size) -> Tensor:
-        first, second = torch.empty((2, *shape), dtype=self.loc.dtype, device=self.loc.device).exponential_()
+        first, second = torch.empty((2, *shape), dtype=self.loc.dtype, device=self.loc.device).exponential_().unbind()
         return first - second
 
 

@@ -1,6 +1,30 @@
 r"""Likelihoods: modules that map latents z (and context) to :math:`p(x \mid z)`, normalised, with all their constants, in nats."""
 
 from vaekit.likelihoods.base import Likelihood
-from vaekit.likelihoods.binary import Bernoulli
+from vaekit.likelihoods.binary import Bernoulli, ContinuousBernoulli
+from vaekit.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
+from vaekit.likelihoods.discrete import Categorical
+from vaekit.likelihoods.images import DiscretizedLogisticMixture
+from vaekit.likelihoods.mixed import Mixed
+from vaekit.likelihoods.real import Laplace, Normal, StudentT
+from vaekit.likelihoods.scale import ElementScale, FixedScale, OptimalScale, Scale, SharedScale
 
-__all__ = ["Bernoulli", "Likelihood"]
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "ContinuousBernoulli",
+    "DiscretizedLogisticMixture",
+    "ElementScale",
+    "FixedScale",
+    "Laplace",
+    "Likelihood",
+    "Mixed",
+    "NegativeBinomial",
+    "Normal",
+    "OptimalScale",
+    "Poisson",
+    "Scale",
+    "SharedScale",
+    "StudentT",
+    "ZeroInflatedNegativeBinomial",
+]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -17,8 +17,9 @@ from vaekit.shapes import Shape, apply_to_latents, as_shape, numel
 class Likelihood(Conditional):
     r"""A distribution :math:`p(x \mid z)` over events of a fixed shape.
 
-    Required: `forward`, and `parameters_per_element` (or `features`, where parameters are not per element). Optional: `problem`.
-    Every subclass is a normalised density or mass function with all its constants unless `is_normalised` is False.
+    Required: `forward`, and `parameters_per_element` (or `features`, where parameters are not per element). Optional:
+    `outside_support`. Every subclass is a normalised density or mass function with all its constants unless
+    `is_normalised` is False.
 
     Attributes:
         is_discrete: whether it is a mass function, so that its nats are a code length.
@@ -26,7 +27,7 @@ class Likelihood(Conditional):
         parameters_per_element: how many numbers of the network's output describe one element of x.
     """
 
-    is_discrete: ClassVar[bool] = False
+    is_discrete: bool = False
     is_normalised: bool = True
     parameters_per_element: int = 1
 
@@ -47,6 +48,12 @@ class Likelihood(Conditional):
 
     def problem(self, x: Tensor) -> str | None:
         """Say in one clause why these values, shape (N, *event), cannot be scored, and the way out; None if they can."""
+        if gaps := int((~torch.isfinite(x)).sum()):
+            return f"{gaps} of its values are NaN or infinite. Fill the gaps, or leave those examples out."
+        return self.outside_support(x)
+
+    def outside_support(self, x: Tensor) -> str | None:
+        """Say the same of finite values."""
         return None
 
     def check(self, x: Tensor) -> None:
@@ -64,25 +71,31 @@ class Likelihood(Conditional):
         if (problem := self.problem(x)) is not None:
             raise DataError(f"{type(self).__name__} cannot score this data: {problem}")
 
+    def output_given(self, *given: Tensor) -> Tensor:
+        """Apply the network to latents (and context), and return its output in single precision at least, shape (*S, B, F).
+
+        Raises:
+            ShapeError: if the network's output has another size than the event needs.
+        """
+        z, *context = given
+        output = apply_to_latents(self.network, z, *context).flatten(z.ndim - 1)
+        if output.shape[-1] != numel(self.features):
+            raise ShapeError(
+                f"`network` returned {output.shape[-1]} numbers an example for {type(self).__name__}, which needs "
+                f"{numel(self.features)} to describe an event of shape {self.event_shape}. End the network with "
+                f"{numel(self.features)} features or shape {self.features}."
+            )
+        return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
+
     def parameters_given(self, *given: Tensor) -> tuple[Tensor, ...]:
         """Apply the network to latents (and context) and return its parameters, each of shape (*S, B, *event).
 
         Raises:
             ShapeError: if the network's output has another size than the event needs.
         """
-        z, *context = given
-        output = apply_to_latents(self.network, z, *context)
-        lead, count = z.shape[:-1], self.parameters_per_element
-        got = numel(output.shape[len(lead) :])
-        if got != count * numel(self.event_shape):
-            raise ShapeError(
-                f"`network` returned {got} numbers an example for {type(self).__name__}, which needs {count} for each of "
-                f"the {numel(self.event_shape)} elements of an event of shape {self.event_shape}. End the network with "
-                f"{count * numel(self.event_shape)} features or shape {self.features}."
-            )
-        if count == 1:
-            return (output.reshape(*lead, *self.event_shape),)
-        return output.reshape(*lead, count, *self.event_shape).unbind(len(lead))
+        output = self.output_given(*given)
+        parameters = output.unflatten(-1, (self.parameters_per_element, *self.event_shape))
+        return tuple(parameters.unbind(output.ndim - 1))
 
     def extra_repr(self) -> str:
         return f"event_shape={self.event_shape}"

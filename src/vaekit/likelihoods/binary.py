@@ -1,4 +1,4 @@
-"""Likelihoods of binary data, and of grey values read as probabilities."""
+"""Likelihoods of binary data, of grey values read as probabilities, and of values in [0, 1]."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vaekit import distributions
 from vaekit.likelihoods.base import Likelihood
+from vaekit.likelihoods.support import not_binary, outside_unit_interval
 
 
 class Bernoulli(Likelihood):
@@ -40,16 +41,35 @@ class Bernoulli(Likelihood):
         strict = self.validate_args and not self.relaxed
         return distributions.Bernoulli(logits, len(self.event_shape), validate_args=strict)
 
-    def problem(self, x: Tensor) -> str | None:
-        low, high = x.min().item(), x.max().item()
-        if low < 0 or high > 1:
-            return f"its values run from {low:g} to {high:g}, outside [0, 1]. Scale the data, or choose another likelihood."
-        if not self.relaxed and ((x != 0) & (x != 1)).any():
-            return (
-                "it has values between 0 and 1. Binarise it (the transform Binarize), choose ContinuousBernoulli, or "
-                "accept a cross-entropy that is not a likelihood with relaxed=True."
-            )
-        return None
+    def outside_support(self, x: Tensor) -> str | None:
+        return outside_unit_interval(x) if self.relaxed else not_binary(x)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, relaxed={self.relaxed}"
+
+
+class ContinuousBernoulli(Likelihood):
+    r"""Independent elements in [0, 1] with density proportional to :math:`\lambda_i(z)^{x_i} (1 - \lambda_i(z))^{1 - x_i}`.
+
+    It is what the cross-entropy of grey values lacks to be a likelihood: its normaliser (Loaiza-Ganem and Cunningham, 2019).
+    The mean of x is not :math:`\lambda`, the sigmoid of the network's output.
+
+    Arguments:
+        network: maps z, shape (N, D), to the logit of :math:`\lambda` of each element.
+        event_shape: the shape of one example.
+
+    Raises:
+        DataError: from `check`, for values outside [0, 1].
+
+    Example:
+        >>> import torch
+        >>> ContinuousBernoulli(nn.Linear(2, 784), (1, 28, 28))(torch.zeros(5, 2)).mean.shape
+        torch.Size([5, 1, 28, 28])
+    """
+
+    def forward(self, *given: Tensor) -> distributions.ContinuousBernoulli:
+        (logits,) = self.parameters_given(*given)
+        return distributions.ContinuousBernoulli(logits, len(self.event_shape), self.validate_args)
+
+    def outside_support(self, x: Tensor) -> str | None:
+        return outside_unit_interval(x)
