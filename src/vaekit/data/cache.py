@@ -70,6 +70,7 @@ class Index:
         geometry: the shape of each.
         block: rows of a block; the last one may be shorter.
         checksums: CRC-32 of each block, None where it is not there yet.
+        note: what was decided on the shape, told to the user.
         stamp: size and times of change of the complete file when it was last checked; empty while it is incomplete.
         version: version of this format.
     """
@@ -78,6 +79,7 @@ class Index:
     geometry: Geometry
     block: int
     checksums: list[int | None]
+    note: str = ""
     stamp: tuple[int, ...] = ()
     version: int = FORMAT
 
@@ -122,12 +124,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vaekit"
 
 
-def decode_once(pictures: Pictures, geometry: Callable[[], Geometry], asked: Decoding) -> tuple[Array, str]:
+def decode_once(pictures: Pictures, decide: Callable[[], tuple[Geometry, str]], asked: Decoding) -> tuple[Array, str]:
     """Return the pixels of images, decoded now or taken from the cache.
 
     Arguments:
         pictures: the encoded images.
-        geometry: decides on the shape of each; called only for images that are not in the cache.
+        decide: gives the shape of each, and a sentence on why; called only for images that are not in the cache.
         asked: the decoding asked for. What it leaves open must be decided by the images alone.
 
     Returns:
@@ -146,7 +148,7 @@ def decode_once(pictures: Pictures, geometry: Callable[[], Geometry], asked: Dec
         with FileLock(f"{entry.folder}.lock"):
             if index := entry.whole():
                 return entry.open(), entry.told(index)
-            rate = entry.build(pictures, geometry, asked.workers or cores())
+            rate = entry.build(pictures, decide, asked.workers or cores())
     except (OSError, RunError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
@@ -180,16 +182,17 @@ class Entry:
         if index is None:
             return f"The cache {self.folder} changes while it is read."
         shape = " x ".join(map(str, index.geometry.shape))
-        return f"{index.rows:,} images of {shape} are cached, {index.size / 1e6:,.1f} MB in {self.folder}."
+        size = f"{index.size / 1e6:,.1f} MB"
+        return f"{index.note} {index.rows:,} images of {shape} are cached, {size} in {self.folder}.".strip()
 
-    def build(self, pictures: Pictures, geometry: Callable[[], Geometry], workers: int) -> str:
+    def build(self, pictures: Pictures, decide: Callable[[], tuple[Geometry, str]], workers: int) -> str:
         """Decode what is not there, and say at which rate.
 
         Raises:
             DataError: if images cannot be decoded.
             OSError: if the disk is full or the folder cannot be written.
         """
-        index = self._resumed() or self._begun(pictures, geometry())
+        index = self._resumed() or self._begun(len(pictures), *decide())
         todo = [block for block, checksum in enumerate(index.checksums) if checksum is None]
         self._reserve(index)
         rows, begun = sum(len(index.span(block)) for block in todo), time.perf_counter()
@@ -240,9 +243,8 @@ class Entry:
             file.write(pixels.data)
         return Done(block, zlib.crc32(pixels.data), {rows[i]: reason for i, reason in failed.items()} | unread)
 
-    def _begun(self, pictures: Pictures, geometry: Geometry) -> Index:
-        blocks = -(-len(pictures) // BLOCK)
-        return Index(len(pictures), geometry, BLOCK, [None] * blocks)
+    def _begun(self, rows: int, geometry: Geometry, note: str) -> Index:
+        return Index(rows, geometry, BLOCK, [None] * -(-rows // BLOCK), note)
 
     def _resumed(self) -> Index | None:
         """Return an earlier index, in which only blocks whose pixels match their checksum are counted as there."""

@@ -10,11 +10,13 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from vaekit.errors import ConfigError
+
 Array: TypeAlias = npt.NDArray[Any]
 
 
 class Stored(Protocol):
-    """Rows as they are stored: an array, a memory-mapped array, or `vaekit.data.streamed.Rows`, which are read on demand."""
+    """Rows as they are stored: an array, a memory-mapped array, or `vaekit.data.rows.Rows`, which are read on demand."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,6 +50,20 @@ class Decoding:
     workers: int | None = None
     cache: Path | None = None
     allow_missing: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.size, int | None):
+            object.__setattr__(self, "size", tuple(self.size))
+        sides = self.size if isinstance(self.size, tuple) else (self.size,)
+        counts = [("crop", self.crop), ("workers", self.workers), *(("size", side) for side in sides)]
+        for name, count in counts:
+            if count is not None and count < 1:
+                raise ConfigError(f"`{name}` of Decoding is {count}; it is at least 1.")
+        if len(sides) > 2 or self.channels not in (None, 1, 3):
+            raise ConfigError(
+                f"Decoding has `size` {self.size} and `channels` {self.channels}; a size is a side or (height, width), and "
+                f"channels are 1 (grey) or 3 (colour)."
+            )
 
 
 @dataclass(frozen=True)
