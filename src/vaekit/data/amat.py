@@ -42,8 +42,8 @@ def read_amat(path: Path) -> Array:
         lines += not content.endswith(b"\n")
         codes = np.frombuffer(content, np.uint8)
         digits = codes[codes > 32]
-        if np.isin(digits, (48, 49)).all() and len(digits) * 2 <= len(content) + 1:
-            values: Array = digits - 48
+        if ((digits | 1) == ord("1")).all() and len(digits) * 2 <= len(content) + 1:
+            values: Array = digits - ord("0")
         else:
             values = np.array(content.split(), np.float32)
         if width == 0 or values.size != width * lines:

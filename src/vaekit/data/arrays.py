@@ -121,11 +121,9 @@ def arrange(x: Array, options: ArrayFile, name: str) -> tuple[Array, str]:
     x = np.moveaxis(x, -1, 0) if options.transpose else x
     if options.shape is not None:
         return fold(x, options.shape, name), ""
-    if x.ndim == 1:
+    if x.ndim in (1, 3):
         return x[:, None], ""
-    if x.ndim == 3:
-        return x[:, None], ""
-    if x.ndim == 4 and x.shape[1] not in CHANNELS and x.shape[3] in CHANNELS:
+    if x.ndim == 4 and x.shape[3] in CHANNELS and (x.shape[1] not in CHANNELS or x.shape[1] == x.shape[2] != x.shape[3]):
         return np.moveaxis(x, 3, 1), "The last axis was taken for the images' channels, and put first."
     return x, ""
 

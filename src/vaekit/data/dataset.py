@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from vaekit.likelihoods.columns import Column, Positive, Real
 
 from vaekit.data.batches import Loader
 from vaekit.data.describe import Facts, chunks, sample, tell
@@ -28,6 +27,7 @@ from vaekit.data.source import Array, Stored
 from vaekit.data.splits import PARTS
 from vaekit.data.transforms import Dequantize, Standardize, Transform
 from vaekit.errors import ConfigError
+from vaekit.likelihoods.columns import Column, Positive, Real
 from vaekit.model import randomness
 from vaekit.shapes import Shape
 
@@ -203,7 +203,7 @@ class Dataset:
         x, context, where = self.train.x, self.train.context, torch.device(device)
         steps = tuple(t for t in self.transforms if not t.once)
         if resident is None:
-            resident = type(x) is np.ndarray or _bytes(x) <= RESIDENT_BYTES
+            resident = isinstance(x, np.ndarray) or _bytes(x) <= RESIDENT_BYTES
         if not resident:
             from vaekit.data.streamed import StreamedLoader
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from vaekit.data.rows import Rows
 from vaekit.data.source import Array, Stored
 from vaekit.errors import DataError
 from vaekit.shapes import Shape
@@ -22,7 +23,7 @@ from vaekit.shapes import Shape
 if TYPE_CHECKING:
     from vaekit.data.dataset import Dataset
 
-SAMPLE_ROWS, SAMPLE_VALUES, RUN, CHUNK_BYTES = 4096, 2**22, 64, 2**24
+SAMPLE_ROWS, SAMPLE_VALUES, CHUNK_BYTES = 4096, 2**22, 2**24
 Flags = npt.NDArray[np.bool_]
 
 
@@ -102,12 +103,12 @@ def missing(x: Stored) -> tuple[Flags, Flags] | None:
 
 
 def sample(x: Stored) -> Array:
-    """Read up to 4,096 rows or some four million values, in runs of rows spread evenly over all of them."""
-    rows = min(SAMPLE_ROWS, max(RUN, SAMPLE_VALUES // max(1, int(np.prod(x.shape[1:])))))
-    if len(x) <= rows:
-        return np.asarray(x[0 : len(x)])
-    starts = np.linspace(0, len(x) - RUN, rows // RUN, dtype=int)
-    return np.concatenate([np.asarray(x[s : s + RUN]) for s in starts.tolist()])
+    """Read up to 4,096 rows or some four million values, spread evenly over all rows."""
+    rows = max(1, min(SAMPLE_ROWS, SAMPLE_VALUES // max(1, int(np.prod(x.shape[1:])))))
+    if isinstance(x, Rows):
+        return x.sample(rows)
+    held: Array = np.asarray(x)
+    return held[np.unique(np.linspace(0, len(x) - 1, rows, dtype=int))]
 
 
 def inspect(parts: Sequence[Stored], levels: int | None = None) -> Facts:
@@ -136,7 +137,7 @@ def inspect(parts: Sequence[Stored], levels: int | None = None) -> Facts:
 
 
 def _range(parts: Iterable[Stored], sampled: Array) -> tuple[float, float]:
-    held = [x for x in parts if type(x) is np.ndarray and x.size] or [sampled]
+    held = [x for x in parts if isinstance(x, np.ndarray) and x.size] or [sampled]
     return float(min(x.min() for x in held)), float(max(x.max() for x in held))
 
 

@@ -13,9 +13,9 @@ from vaekit.data.dataset import RESIDENT_BYTES, Dataset, Split, prepare
 from vaekit.data.describe import Facts, chunks, inspect, missing, numeric, tell_missing
 from vaekit.data.labels import as_context, encode_labels
 from vaekit.data.reading import Opened, read
-from vaekit.data.rows import stored
+from vaekit.data.rows import Indices, stored
 from vaekit.data.source import Array, Options, Source, Stored
-from vaekit.data.splits import Rows, plan
+from vaekit.data.splits import plan
 from vaekit.data.transforms import Transform
 from vaekit.errors import ConfigError, DataError
 
@@ -88,7 +88,8 @@ def _checked(found: Source) -> Source:
     """Refuse what is empty, holds no numbers, or whose parts differ in shape."""
     x: dict[str, Stored] = {}
     for part, values in found.x.items():
-        x[part] = numeric(values, found.name) if isinstance(values, np.ndarray) else values
+        numbers = numeric(values, found.name) if isinstance(values, np.ndarray) else values
+        x[part] = stored(numbers) if isinstance(numbers, np.memmap) else numbers
         if not math.prod(values.shape):
             raise DataError(
                 f"`{found.name}` is empty: its {part} part has shape {values.shape}. Give at least one row and one value."
@@ -115,11 +116,11 @@ def _without_missing(found: Source, drop: bool) -> Source:
     return replace(found, x=x, labels=labels, report=f"{found.report} Left out: {told}.".strip())
 
 
-def _take(x: Stored, rows: Rows | None) -> Stored:
+def _take(x: Stored, rows: Indices | None) -> Stored:
     """Take rows, copying what is in memory and pointing into what is on the disk; None takes all as they are."""
     if rows is None:
         return x
-    return x[rows] if type(x) is np.ndarray else stored(x).subset(rows)
+    return x[rows] if isinstance(x, np.ndarray) else stored(x).subset(rows)
 
 
 def _splits(
@@ -153,7 +154,7 @@ def _made_once(found: Source, facts: Facts, transform: Transform) -> tuple[Sourc
             f"{name} needs values in [0, 1]; they run from {facts.low:g} to {facts.high:g}. Scale the data."
         )
     size = sum(math.prod(x.shape) * x.dtype.itemsize for x in found.x.values())
-    if size > RESIDENT_BYTES and not all(type(x) is np.ndarray for x in found.x.values()):
+    if size > RESIDENT_BYTES and not all(isinstance(x, np.ndarray) for x in found.x.values()):
         raise DataError(
             f"{name} is made once in memory, but `{found.name}` has {size / 2**30:.1f} GiB. Make it beforehand."
         )

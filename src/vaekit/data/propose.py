@@ -20,10 +20,10 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from torch import Tensor, nn
-from vaekit.likelihoods.columns import Binary, Column, Count, Real
 
 from vaekit import likelihoods
 from vaekit.data.transforms import Binarize, Dequantize, Standardize, Transform
+from vaekit.likelihoods.columns import Binary, Column, Count, Real
 from vaekit.shapes import Shape
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def propose(facts: Facts, columns: Sequence[Column] = ()) -> Proposal:
     reason = (
         "Normal with a learned scale for each element, on standardised values, because the values are real numbers."
     )
-    return Proposal(_normal, (Standardize(),), reason)
+    return Proposal(normal, (Standardize(),), reason)
 
 
 def _for_kinds(columns: Sequence[Column]) -> Proposal | None:
@@ -76,7 +76,7 @@ def _for_kinds(columns: Sequence[Column]) -> Proposal | None:
     names = ", ".join(sorted(kind.__name__.lower() for kind in kinds))
     transforms = (Standardize(),) if Real in kinds else ()
     reason = f"Mixed, because the table's columns are of the kinds {names}, and each needs its own distribution."
-    return Proposal(partial(_mixed, columns=tuple(columns)), transforms, reason)
+    return Proposal(partial(mixed, columns=tuple(columns)), transforms, reason)
 
 
 def _for_grid(facts: Facts, levels: int) -> Proposal:
@@ -98,7 +98,7 @@ def _for_grid(facts: Facts, levels: int) -> Proposal:
     reason = (
         f"Normal on dequantised values, because the values lie on a grid of {levels} levels, and bits are then bounded."
     )
-    return Proposal(_normal, (Dequantize(levels),), reason)
+    return Proposal(normal, (Dequantize(levels),), reason)
 
 
 def suited(
@@ -141,9 +141,11 @@ def _candidates(likelihood: nn.Module, facts: Facts, proposal: Proposal) -> list
     return [((), "")]
 
 
-def _normal(network: nn.Module, event_shape: Shape) -> likelihoods.Likelihood:
-    return likelihoods.Normal(network, event_shape)
+def normal(network: nn.Module, event_shape: Shape) -> likelihoods.Normal:
+    """Make a normal likelihood with one learned scale for each element of an event."""
+    return likelihoods.Normal(network, event_shape, likelihoods.SharedScale(shape=event_shape))
 
 
-def _mixed(network: nn.Module, event_shape: Shape, columns: tuple[Column, ...]) -> likelihoods.Likelihood:
+def mixed(network: nn.Module, event_shape: Shape, columns: Sequence[Column]) -> likelihoods.Mixed:
+    """Make the likelihood of a table's columns; its event shape is their number."""
     return likelihoods.Mixed(network, columns)

@@ -1,7 +1,8 @@
 """From one argument to a source: which reader serves a name, a file, a folder or an array.
 
-A string is looked up in this order: a built-in name (digits, rectangles, mnist, fashion-mnist), `hf:owner/name`, a path. So a
-name means the same data in every folder; a folder called mnist is written `./mnist`.
+A string is looked up in this order: a built-in name (digits, rectangles, mnist, fashion-mnist), `hf:owner/name` (held) and
+`hf-stream:owner/name` (read on demand), a path. So a name means the same data in every folder; a folder called mnist is
+written `./mnist`.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from vaekit.errors import ConfigError, DataError
 Opened: TypeAlias = str | Path | Array | Tensor | Source | Rectangles | tuple[Array | Tensor, Array | Tensor]
 Kind = TypeVar("Kind", Decoding, ArrayFile, Table)
 
-HUB_NAMES = ("mnist", "fashion-mnist")
+HUB_NAMES, STREAM = ("mnist", "fashion-mnist"), "hf-stream:"
 NAMES = ("digits", "rectangles", *HUB_NAMES)
 KINDS = (
-    "an array, a .npy, .npz, .mat, .csv or .parquet file, an IDX or .amat file or a folder of them, a folder of .npy files or of "
-    "images, CelebA's folder, hf:owner/name, or one of " + ", ".join(NAMES)
+    "an array, a .npy, .npz, .mat, .csv or .parquet file, an IDX or .amat file or a folder of them, a folder of .npy files, of "
+    "parquet shards or of images, CelebA's folder, hf:owner/name (hf-stream: for what is too large to decode at once), or one of "
+    + ", ".join(NAMES)
 )
 WAYS_OUT = {
     (".pt", ".pth", ".pkl", ".pickle", ".joblib"): "it would have to be unpickled. Save its arrays with numpy.savez",
@@ -80,6 +82,10 @@ def _read_named(name: str, options: Options | None) -> Source:
         from vaekit.data.hub import read_hub
 
         return read_hub(name, _options(options, Decoding, name))
+    if name.startswith(STREAM):
+        from vaekit.data.hub import stream_hub
+
+        return stream_hub("hf:" + name.removeprefix(STREAM), _options(options, Decoding, name))
     path = Path(name).expanduser()
     if path.is_dir():
         return _read_folder(path, options)
@@ -121,6 +127,10 @@ def _read_folder(path: Path, options: Options | None) -> Source:
         return amat.read_amat_folder(path, _options(options, ArrayFile, path))
     if arrays.holds_arrays(path):
         return arrays.read_array_folder(path, _options(options, ArrayFile, path))
+    if any(path.glob("*.parquet")):
+        from vaekit.data.hub import stream_hub
+
+        return stream_hub(path, _options(options, Decoding, path))
     from vaekit.data import celeba, images
 
     if celeba.is_celeba(path):

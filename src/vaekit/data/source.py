@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from vaekit.likelihoods.columns import Column
 
 from vaekit.errors import ConfigError
 
@@ -131,6 +134,6 @@ class Source:
     labels: Mapping[str, Array] = field(default_factory=dict)
     label_names: tuple[str, ...] = ()
     levels: int | None = None
-    columns: tuple[object, ...] = ()
+    columns: tuple[Column, ...] = ()
     column_names: tuple[str, ...] = ()
     report: str = ""

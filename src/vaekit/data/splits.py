@@ -1,7 +1,7 @@
 """Seeded, disjoint splits: official ones are honoured, and what is missing is cut from the rows that are there.
 
 A source without an official split gives a tenth of its rows to validation and a tenth to test. One with official training
-rows alone gives up a twelfth of those for each missing part (5,000 of MNIST's 60,000). Rows keep their order within a part.
+rows alone gives up a twelfth of those for each missing part (5,000 of MNIST's 60,000). Indices keep their order within a part.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from vaekit.data.rows import Indices
 from vaekit.errors import ConfigError, DataError
 
-Rows = npt.NDArray[np.int64]
 PARTS = ("train", "validation", "test")
 OF_ALL, OF_TRAIN = 1 / 10, 1 / 12
 
 
-def split_rows(rows: int, fractions: Mapping[str, float], seed: int) -> dict[str, Rows]:
+def split_rows(rows: int, fractions: Mapping[str, float], seed: int) -> dict[str, Indices]:
     """Draw disjoint parts of a number of rows, and leave the rest to "train".
 
     Arguments:
@@ -51,7 +50,7 @@ def split_rows(rows: int, fractions: Mapping[str, float], seed: int) -> dict[str
     return {part: np.sort(drawn) for part, drawn in zip([*counts, "train"], [*cut, rest], strict=True)}
 
 
-def plan(sizes: Mapping[str, int], wanted: Mapping[str, float | None], seed: int) -> dict[str, tuple[str, Rows | None]]:
+def plan(sizes: Mapping[str, int], wanted: Mapping[str, float | None], seed: int) -> dict[str, tuple[str, Indices | None]]:
     """Say, for each of train, validation and test, which part of a source its rows come from, and which rows (None: all).
 
     Arguments:
@@ -76,7 +75,7 @@ def plan(sizes: Mapping[str, int], wanted: Mapping[str, float | None], seed: int
     default = OF_ALL if whole == "all" else OF_TRAIN
     asked = {part: wanted.get(part) for part in PARTS[1:] if part not in official}
     fractions = {part: default if fraction is None else fraction for part, fraction in asked.items()}
-    drawn: dict[str, Rows | None] = {**split_rows(sizes[whole], fractions, seed)} if any(fractions.values()) else {}
+    drawn: dict[str, Indices | None] = {**split_rows(sizes[whole], fractions, seed)} if any(fractions.values()) else {}
     empty = np.empty(0, np.int64)
     taken = {part: (whole, drawn.get(part, empty)) for part in fractions}
     return {"train": (whole, drawn.get("train")), **{part: (part, None) for part in official}, **taken}
