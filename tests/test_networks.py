@@ -173,8 +173,9 @@ def test_a_copy_in_double_precision_agrees(built):
     torch.testing.assert_close(double(*(i.double() for i in inputs)).float(), network(*inputs), rtol=1e-4, atol=1e-5)
 
 
-def test_hidden_widths_read_in_order():
-    first, second = MLP(6, 5, 4, 3), MLP(6, 3, hidden=(5, 4))
+@pytest.mark.parametrize("second", [lambda: MLP(6, 3, hidden=(5, 4)), lambda: MLP(6, 5, 3, hidden=(4,))])
+def test_hidden_widths_come_before_the_last(second):
+    first, second = MLP(6, 5, 4, 3), second()
     second.load_state_dict(first.state_dict())
     x = torch.randn(2, 6)
     assert torch.equal(first(x), second(x))
