@@ -57,12 +57,12 @@ class Decoding:
     def __post_init__(self) -> None:
         if not isinstance(self.size, int | None):
             object.__setattr__(self, "size", tuple(self.size))
-        sides = self.size if isinstance(self.size, tuple) else (self.size,)
+        sides = self.size if isinstance(self.size, tuple) else (self.size, self.size)
         counts = [("crop", self.crop), ("workers", self.workers), *(("size", side) for side in sides)]
         for name, count in counts:
             if count is not None and count < 1:
                 raise ConfigError(f"`{name}` of Decoding is {count}; it is at least 1.")
-        if len(sides) > 2 or self.channels not in (None, 1, 3):
+        if len(sides) != 2 or self.channels not in (None, 1, 3):
             raise ConfigError(
                 f"Decoding has `size` {self.size} and `channels` {self.channels}; a size is a side or (height, width), and "
                 f"channels are 1 (grey) or 3 (colour)."

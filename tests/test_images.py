@@ -1,0 +1,449 @@
+"""Folders of images, CelebA, and the decode-once cache: layouts, modes, damage, kills, and processes at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vaekit.data import cache, celeba, images
+from vaekit.data.decoding import Geometry, decode, decode_block
+from vaekit.data.source import Decoding, Source
+from vaekit.errors import ConfigError, DataError
+
+
+def paint(path: Path, size: tuple[int, int] = (10, 8), mode: str = "RGB", seed: int = 0) -> Path:
+    """Write an image of noise, of (width, height), in a lossless format unless its name says otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
+    Image.fromarray(noise, "RGBA").convert(mode).save(path)
+    return path
+
+
+@pytest.fixture
+def decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Decoding:
+    """Decode in blocks of four images, noting each in the index at once."""
+    monkeypatch.setattr(cache, "BLOCK", 4)
+    monkeypatch.setattr(cache, "FLUSH_SECONDS", 0.0)
+    return Decoding(cache=tmp_path / "cache", workers=1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of ten small images."""
+    for i in range(10):
+        paint(tmp_path / "images" / f"{i}.png", seed=i)
+    return tmp_path / "images"
+
+
+def entry(decoding: Decoding) -> cache.Entry:
+    """Return the only entry of a cache."""
+    (index,) = Path(decoding.cache or "").glob("images/*/index.json")
+    return cache.Entry(index.parent)
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the images of every block that is decoded in this process."""
+    counts: list[int] = []
+
+    def counting(blobs: Sequence[bytes], geometry: Geometry) -> object:
+        counts.append(len(blobs))
+        return decode_block(blobs, geometry)
+
+    monkeypatch.setattr("vaekit.data.decoders.decode_block", counting)
+    return counts
+
+
+class TestDecoding:
+    @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_every_mode_becomes_8_bit(self, mode: str, channels: int) -> None:
+        level = 255 if mode == "1" else 200
+        grey = Image.new("RGBA", (5, 6), (level, level, level, 255))
+        image = Image.fromarray(np.full((6, 5), level * 257, np.uint16)) if mode == "I;16" else grey.convert(mode)
+        buffer = BytesIO()
+        image.save(buffer, "TIFF" if mode == "CMYK" else "PNG")
+        pixels = decode(buffer, Geometry(6, 5, channels))
+        assert pixels.shape == (channels, 6, 5)
+        assert pixels.dtype == np.uint8
+        assert np.abs(pixels.astype(float) - level).max() <= 1
+
+    def test_transparency_lies_on_white(self) -> None:
+        buffer = BytesIO()
+        Image.new("RGBA", (2, 2), (10, 20, 30, 0)).save(buffer, "PNG")
+        assert (decode(buffer, Geometry(2, 2)) == 255).all()
+
+    def test_same_size_is_exact(self) -> None:
+        values = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+        buffer = BytesIO()
+        Image.fromarray(values).save(buffer, "PNG")
+        np.testing.assert_array_equal(decode(buffer, Geometry(7, 9)), values.transpose(2, 0, 1))
+
+    def test_crop_is_central_and_reduction_averages_areas(self) -> None:
+        values = np.random.default_rng(0).integers(0, 256, (22, 18), dtype=np.uint8)
+        buffer = BytesIO()
+        Image.fromarray(values).save(buffer, "PNG")
+        rounded_twice = 1.0
+        means = values[4:18, 2:16].reshape(7, 2, 7, 2).mean((1, 3))
+        pixels = decode(buffer, Geometry(7, 7, channels=1, crop=14))
+        assert np.abs(pixels[0] - means).max() <= rounded_twice
+
+    @pytest.mark.parametrize("turn", range(1, 9))
+    def test_exif_orientation(self, turn: int) -> None:
+        upright = np.arange(0, 240, 10, dtype=np.uint8).reshape(4, 6)
+        stored = {
+            1: upright,
+            2: upright[:, ::-1],
+            3: upright[::-1, ::-1],
+            4: upright[::-1],
+            5: upright.T,
+            6: np.rot90(upright),
+            7: upright[::-1, ::-1].T,
+            8: np.rot90(upright, -1),
+        }[turn]
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        buffer = BytesIO()
+        Image.fromarray(np.ascontiguousarray(stored)).save(buffer, "PNG", exif=exif)
+        np.testing.assert_array_equal(decode(buffer, Geometry(4, 6, channels=1))[0], upright)
+
+    def test_large_jpeg_reduced_by_its_decoder_is_the_same_picture(self) -> None:
+        across = np.linspace(0, 255, 1600).astype(np.uint8)
+        buffer = BytesIO()
+        Image.fromarray(np.broadcast_to(across, (1200, 1600)).copy()).save(buffer, "JPEG", quality=95)
+        expected = across[200:1400].reshape(16, 75).mean(1)
+        assert np.abs(decode(buffer, Geometry(16, 16, channels=1)) - expected).max() < 2
+
+
+class TestFolder:
+    def test_mixed_sizes_and_modes(self, tmp_path: Path, decoding: Decoding) -> None:
+        for i, (mode, suffix) in enumerate(
+            [("RGB", "jpg"), ("L", "png"), ("P", "gif"), ("CMYK", "tif"), ("RGBA", "webp")]
+        ):
+            paint(tmp_path / "x" / f"{i}.{suffix}", (20 + 30 * i, 90 - 10 * i), mode)
+        found = images.read_folder(tmp_path / "x", decoding)
+        assert found.x["all"].shape == (5, 3, 64, 64)
+        assert found.x["all"].dtype == np.uint8
+        assert "differ in size" in found.report
+
+    def test_one_small_size_is_kept(self, folder: Path, decoding: Decoding) -> None:
+        found = images.read_folder(folder, decoding)
+        assert found.x["all"].shape == (10, 3, 8, 10)
+        assert isinstance(found.x["all"], np.memmap)
+        with Image.open(folder / "3.png") as image:
+            np.testing.assert_array_equal(found.x["all"][3], np.asarray(image).transpose(2, 0, 1))
+
+    @pytest.mark.parametrize(
+        ("asked", "shape"),
+        [
+            (Decoding(size=4), (3, 4, 4)),
+            (Decoding(size=(4, 6), channels=1), (1, 4, 6)),
+            (Decoding(crop=5), (3, 5, 5)),
+            (Decoding(crop=50, size=16), (3, 16, 16)),
+        ],
+    )
+    def test_shape_asked_for(self, folder: Path, decoding: Decoding, asked: Decoding, shape: tuple[int, ...]) -> None:
+        found = images.read_folder(folder, replace(asked, cache=decoding.cache, workers=1))
+        assert found.x["all"].shape[1:] == shape
+
+    def test_grey_images_have_one_channel(self, tmp_path: Path, decoding: Decoding) -> None:
+        paint(tmp_path / "x" / "a.png", mode="L")
+        paint(tmp_path / "x" / "b.png", mode="1")
+        assert images.read_folder(tmp_path / "x", decoding).x["all"].shape == (2, 1, 8, 10)
+
+    def test_large_images_are_reduced(self, tmp_path: Path, decoding: Decoding) -> None:
+        paint(tmp_path / "x" / "a.png", (200, 150))
+        found = images.read_folder(tmp_path / "x", decoding)
+        assert found.x["all"].shape == (1, 3, 64, 64)
+        assert "larger than 128" in found.report
+
+    def test_class_folders_give_labels(self, tmp_path: Path, decoding: Decoding) -> None:
+        for name in ("dog/1.png", "cat/a/2.png", "dog/3.png"):
+            paint(tmp_path / "x" / name)
+        found = images.read_folder(tmp_path / "x", decoding)
+        assert found.label_names == ("cat", "dog")
+        assert found.labels["all"].tolist() == [0, 1, 1]
+
+    @pytest.mark.parametrize("names", [("a/1.png", "2.png"), ("a/1.png", "a/2.png")], ids=["stray", "one class"])
+    def test_no_labels_without_classes(self, tmp_path: Path, decoding: Decoding, names: Sequence[str]) -> None:
+        for name in names:
+            paint(tmp_path / "x" / name)
+        found = images.read_folder(tmp_path / "x", decoding)
+        assert (found.labels, found.label_names) == ({}, ())
+
+    def test_split_folders(self, tmp_path: Path, decoding: Decoding) -> None:
+        for i, name in enumerate(("train/b/1.png", "train/a/2.png", "val/a/3.png", "test/b/4.png")):
+            paint(tmp_path / "x" / name, seed=i)
+        found = images.read_folder(tmp_path / "x", decoding)
+        assert {part: rows.tolist() for part, rows in found.labels.items()} == {
+            "train": [0, 1],
+            "validation": [0],
+            "test": [1],
+        }
+        with Image.open(tmp_path / "x/test/b/4.png") as image:
+            np.testing.assert_array_equal(found.x["test"][0], np.asarray(image).transpose(2, 0, 1))
+
+    @pytest.mark.parametrize("kept", [0, 20, 200], ids=["empty", "header", "cut"])
+    def test_damaged_files_are_named_and_counted(self, folder: Path, decoding: Decoding, kept: int) -> None:
+        for name in ("2.png", "7.png"):
+            (folder / name).write_bytes((folder / name).read_bytes()[:kept])
+        with pytest.raises(DataError, match=r"2 of 10 images cannot be decoded: .*2\.png \(.*7\.png"):
+            images.read_folder(folder, decoding)
+        assert not list(Path(decoding.cache or "").glob("images/*/*"))
+
+    def test_damage_is_found_by_processes_too(self, folder: Path, decoding: Decoding) -> None:
+        (folder / "5.png").write_bytes((folder / "5.png").read_bytes()[:100])
+        with pytest.raises(DataError, match=r"1 of 10 images cannot be decoded: .*5\.png"):
+            images.read_folder(folder, replace(decoding, workers=2))
+
+    def test_empty_folder(self, tmp_path: Path, decoding: Decoding) -> None:
+        (tmp_path / "notes.txt").touch()
+        (tmp_path / ".hidden.png").touch()
+        assert not images.holds_images(tmp_path)
+        with pytest.raises(DataError, match="holds no images"):
+            images.read_folder(tmp_path, decoding)
+
+    @pytest.mark.parametrize("wrong", [{"size": 0}, {"size": (4,)}, {"channels": 2}, {"workers": 0}, {"crop": -1}])
+    def test_senseless_options(self, wrong: dict[str, object]) -> None:
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            Decoding(**wrong)  # type: ignore[arg-type]
+
+
+class TestCache:
+    def test_nothing_is_decoded_twice(self, folder: Path, decoding: Decoding, decoded: list[int]) -> None:
+        first, second = (images.read_folder(folder, decoding).x["all"] for _ in range(2))
+        assert sorted(decoded) == [2, 4, 4]
+        np.testing.assert_array_equal(first, second)
+
+    @pytest.mark.parametrize("change", ["touch", "add", "rename", "other decoding"])
+    def test_change_makes_another_entry(
+        self, folder: Path, decoding: Decoding, decoded: list[int], change: str
+    ) -> None:
+        images.read_folder(folder, decoding)
+        if change == "touch":
+            os.utime(folder / "1.png", (0, 0))
+        elif change == "add":
+            paint(folder / "10.png")
+        elif change == "rename":
+            (folder / "1.png").rename(folder / "11.png")
+        images.read_folder(folder, replace(decoding, size=5) if change == "other decoding" else decoding)
+        assert len(decoded) == 6
+
+    def test_processes_decode_the_same(self, folder: Path, decoding: Decoding, tmp_path: Path) -> None:
+        alone = images.read_folder(folder, decoding).x["all"]
+        together = images.read_folder(folder, replace(decoding, workers=3, cache=tmp_path / "other")).x["all"]
+        np.testing.assert_array_equal(alone, together)
+
+    @pytest.mark.parametrize(
+        ("damage", "redone"),
+        [
+            (lambda e: e.pixels.write_bytes(e.pixels.read_bytes()[:-1]), [2]),
+            (lambda e: e.pixels.write_bytes(e.pixels.read_bytes()[:-700]), [2, 4]),
+            (lambda e: _flip(e.pixels, -700), [4]),
+            (lambda e: _flip(e.pixels, 8), []),
+            (lambda e: e.pixels.unlink(), [2, 4, 4]),
+            (lambda e: e.index.unlink(), [2, 4, 4]),
+            (lambda e: e.index.write_text("{"), [2, 4, 4]),
+        ],
+        ids=["cut in a block", "cut in two", "flipped bit", "header", "no pixels", "no index", "half an index"],
+    )
+    def test_only_damaged_blocks_are_decoded_again(
+        self,
+        folder: Path,
+        decoding: Decoding,
+        decoded: list[int],
+        damage: Callable[[cache.Entry], object],
+        redone: list[int],
+    ) -> None:
+        whole = np.array(images.read_folder(folder, decoding).x["all"])
+        decoded.clear()
+        damage(entry(decoding))
+        np.testing.assert_array_equal(images.read_folder(folder, decoding).x["all"], whole)
+        assert sorted(decoded) == redone
+        decoded.clear()
+        images.read_folder(folder, decoding)
+        assert decoded == []
+
+    def test_full_disk(self, folder: Path, decoding: Decoding, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
+        with pytest.raises(DataError, match=r"0\.0 MB are free.*`cache`"):
+            images.read_folder(folder, decoding)
+        monkeypatch.undo()
+        assert images.read_folder(folder, decoding).x["all"].shape == (10, 3, 8, 10)
+
+    def test_disk_that_fills_while_it_is_written(self, folder: Path, decoding: Decoding) -> None:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        try:
+            with pytest.raises(DataError, match=r"cannot be written \(File too large\)"):
+                images.read_folder(folder, decoding)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert [file.stat().st_size for file in Path(decoding.cache or "").glob("images/*/*")] == [0]
+
+    def test_unwritable_place(self, folder: Path, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(DataError, match="cannot be written"):
+            images.read_folder(folder, Decoding(cache=tmp_path / "file"))
+
+    def test_default_place(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        assert cache.cache_folder() == tmp_path / "vaekit"
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        assert cache.cache_folder() == Path.home() / ".cache" / "vaekit"
+
+
+SLOWLY = """
+import sys, time
+from pathlib import Path
+from vaekit.data import Decoding, cache, decoders, images
+cache.BLOCK, cache.FLUSH_SECONDS = 4, 0.0
+fast = decoders.decode_block
+def slow(blobs, geometry):
+    print(len(blobs), flush=True)
+    time.sleep(float(sys.argv[3]))
+    return fast(blobs, geometry)
+decoders.decode_block = slow
+images.read_folder(Path(sys.argv[1]), Decoding(cache=Path(sys.argv[2]), workers=1))
+"""
+
+
+def run(program: str, folder: Path, decoding: Decoding, *arguments: str) -> subprocess.Popen[str]:
+    """Start a program that reads a folder."""
+    command = [sys.executable, "-c", program, str(folder), str(decoding.cache), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_kill_and_resume(folder: Path, decoding: Decoding, decoded: list[int]) -> None:
+    process = run(SLOWLY, folder, decoding, "1.0")
+    index = Path(decoding.cache or "") / "images"
+    deadline = time.monotonic() + 30
+    while not list(index.glob("*/index.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    done = json.loads(entry(decoding).index.read_text())["checksums"]
+    assert 1 <= len([checksum for checksum in done if checksum is not None]) < 3
+    found = images.read_folder(folder, decoding).x["all"]
+    assert len(decoded) == done.count(None)
+    fresh = images.read_folder(folder, replace(decoding, cache=folder.parent / "fresh")).x["all"]
+    np.testing.assert_array_equal(found, fresh)
+
+
+def test_two_processes_at_once_decode_once(folder: Path, decoding: Decoding) -> None:
+    processes = [run(SLOWLY, folder, decoding, "0.1") for _ in range(2)]
+    counts = [process.communicate()[0].split() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sorted(map(len, counts)) == [0, 3]
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """CelebA's layout with seven faces."""
+    for i in range(1, 8):
+        paint(tmp_path / "celeba/img_align_celeba/img_align_celeba" / f"{i:06}.jpg", (178, 218), seed=i)
+    partition = [f"{i:06}.jpg,{split}" for i, split in enumerate((2, 0, 0, 1, 0, 2, 0), 1)]
+    (tmp_path / "celeba/list_eval_partition.csv").write_text("\n".join(["image_id,partition", *partition]))
+    attributes = [f"{i:06}.jpg,{1 if i % 2 else -1},{1 if i > 4 else -1}" for i in range(1, 8)]
+    (tmp_path / "celeba/list_attr_celeba.csv").write_text("\n".join(["image_id,Bald,Young", *attributes]))
+    return tmp_path / "celeba"
+
+
+class TestCelebA:
+    def read(self, folder: Path, decoding: Decoding) -> Source:
+        assert celeba.is_celeba(folder)
+        return celeba.read_celeba(folder, decoding)
+
+    def test_partition_and_attributes(self, faces: Path, decoding: Decoding) -> None:
+        found = self.read(faces, decoding)
+        assert {part: x.shape for part, x in found.x.items()} == {
+            "train": (4, 3, 64, 64),
+            "validation": (1, 3, 64, 64),
+            "test": (2, 3, 64, 64),
+        }
+        assert found.label_names == ("Bald", "Young")
+        assert found.labels["train"].tolist() == [[0, 0], [1, 0], [1, 1], [1, 1]]
+        with (faces / "img_align_celeba/img_align_celeba/000004.jpg").open("rb") as file:
+            np.testing.assert_array_equal(found.x["validation"][0], decode(file, Geometry(64, 64, crop=148)))
+
+    def test_official_layout(self, faces: Path, decoding: Decoding) -> None:
+        kaggle = self.read(faces, decoding)
+        for place, name, skipped in (("Eval", "partition", 1), ("Anno", "celeba", 0)):
+            (csv,) = faces.glob(f"list_*_{name}.csv")
+            lines = [line.replace(",", " ") for line in csv.read_text().split("\n")[skipped:]]
+            lines = lines if skipped else ["7", lines[0].removeprefix("image_id "), *lines[1:]]
+            (faces / place).mkdir()
+            (faces / place / f"{csv.stem}.txt").write_text("\n".join(lines))
+            csv.unlink()
+        (faces / "Img").mkdir()
+        (faces / "img_align_celeba/img_align_celeba").rename(faces / "Img/img_align_celeba")
+        (faces / "img_align_celeba").rmdir()
+        official = self.read(faces, decoding)
+        assert official.label_names == kaggle.label_names
+        for part, x in kaggle.x.items():
+            np.testing.assert_array_equal(official.x[part][:], x[:])
+            np.testing.assert_array_equal(official.labels[part], kaggle.labels[part])
+
+    def test_missing_files(self, faces: Path, decoding: Decoding) -> None:
+        for name in ("000002.jpg", "000006.jpg"):
+            (faces / "img_align_celeba/img_align_celeba" / name).unlink()
+        with pytest.raises(DataError, match=r"2 of the 7 files .* missing .*000002\.jpg.*`allow_missing`.* the 5"):
+            self.read(faces, decoding)
+        found = self.read(faces, replace(decoding, allow_missing=True))
+        assert {part: len(x) for part, x in found.x.items()} == {"train": 3, "validation": 1, "test": 1}
+        assert "2 of the 7 files" in found.report
+
+    def test_all_files_missing(self, faces: Path, decoding: Decoding) -> None:
+        shutil.rmtree(faces / "img_align_celeba/img_align_celeba")
+        (faces / "img_align_celeba/img_align_celeba").mkdir()
+        with pytest.raises(DataError, match="7 of the 7 files"):
+            self.read(faces, replace(decoding, allow_missing=True))
+
+    def test_partition_of_another_kind(self, faces: Path, decoding: Decoding) -> None:
+        with (faces / "list_eval_partition.csv").open("a") as file:
+            file.write("\n000008.jpg,3")
+        with pytest.raises(DataError, match="partition '3'"):
+            self.read(faces, decoding)
+
+    def test_attributes_of_some_faces_only(self, faces: Path, decoding: Decoding) -> None:
+        attributes = faces / "list_attr_celeba.csv"
+        attributes.write_text("\n".join(attributes.read_text().split("\n")[:-1]))
+        found = self.read(faces, decoding)
+        assert found.labels == {}
+        assert "none for 1 of the images" in found.report
+
+    def test_sample(self, shared_data: Path, tmp_path: Path) -> None:
+        found = self.read(shared_data / "celeba-sample", Decoding(cache=tmp_path))
+        assert {part: x.shape for part, x in found.x.items()} == {
+            "train": (2400, 3, 64, 64),
+            "validation": (300, 3, 64, 64),
+            "test": (300, 3, 64, 64),
+        }
+        assert {part: labels.shape for part, labels in found.labels.items()} == {
+            "train": (2400, 40),
+            "validation": (300, 40),
+            "test": (300, 40),
+        }
+        assert 0.4 < float(found.labels["train"][:, found.label_names.index("Smiling")].mean()) < 0.6
+        assert 90 < float(found.x["train"][:].mean()) < 140
+
+
+def _flip(path: Path, position: int) -> None:
+    """Flip a bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
