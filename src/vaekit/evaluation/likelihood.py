@@ -29,10 +29,8 @@ from vaekit.model import VAE
 from vaekit.objectives.elbo import ELBO
 from vaekit.objectives.importance import IWAE
 
-CACHED, RESIDENT = (
-    2**20,
-    2**26,
-)  # elements of x at once: an array that fits a processor's cache, one that fills a device
+CACHED = 2**19  # elements of x in one pass on a processor, so that its arrays stay in the cache
+RESIDENT = 2**26  # the same on an accelerator, which is to be filled
 SCALARS = ("elbo", "rate", "distortion", "log_likelihood", "bits_per_dim")
 NO_BOUND = "the posterior has no density, so no bound on log p(x) exists"
 NO_MASS = "the likelihood is a density of real values, whose nats are not a code length of the stored data"
