@@ -24,7 +24,9 @@ def rows_of(data: vd.Dataset, split: str) -> list[int]:
 
 
 @given(st.integers(3, 200), st.floats(0, 0.45), st.floats(0, 0.45), st.integers(0, 5))
-def test_parts_are_disjoint_complete_ascending_and_of_the_size_asked_for(rows: int, v: float, t: float, seed: int) -> None:
+def test_parts_are_disjoint_complete_ascending_and_of_the_size_asked_for(
+    rows: int, v: float, t: float, seed: int
+) -> None:
     drawn = split_rows(rows, {"validation": v, "test": t}, seed)
     together = np.concatenate(list(drawn.values()))
     assert sorted(together.tolist()) == list(range(rows))
@@ -54,7 +56,9 @@ def test_other_seeds_draw_other_parts() -> None:
         ({"all": 3}, {}, (1, 1, 1)),
     ],
 )
-def test_official_parts_are_honoured(parts: dict[str, int], fractions: dict[str, float], sizes: tuple[int, ...]) -> None:
+def test_official_parts_are_honoured(
+    parts: dict[str, int], fractions: dict[str, float], sizes: tuple[int, ...]
+) -> None:
     starts = dict(zip(parts, np.cumsum([0, *parts.values()]), strict=False))
     x = {part: numbered(1000)[starts[part] : starts[part] + count] for part, count in parts.items()}
     data = vd.open(vd.Source("numbered", x), **fractions)
@@ -85,7 +89,11 @@ def test_dropped_rows_take_their_labels_with_them() -> None:
     x = numbered(30)
     x[[4, 7], 1] = np.nan
     data = vd.open((x, np.arange(30)), drop_missing=True)
-    seen = {row: label for split in SPLITS for row, label in zip(rows_of(data, split), data.split(split).labels, strict=True)}
+    seen = {
+        row: label
+        for split in SPLITS
+        for row, label in zip(rows_of(data, split), data.split(split).labels, strict=True)
+    }
     assert sorted(seen) == [i for i in range(30) if i not in (4, 7)]
     assert all(row == label for row, label in seen.items())
     assert "2 of 30 rows" in data.describe()
@@ -110,8 +118,10 @@ def test_labels_are_classes_with_names_or_factors(labels: object, names: tuple[s
     encoded = data.train.labels
     assert encoded is not None
     if encoded.ndim == 1:
-        assert [names[code] for code in encoded] == [f"{v:g}" if isinstance(v, float) else str(int(v) if isinstance(v, bool) else v)
-                                                     for v in np.ravel(labels).tolist()]
+        assert [names[code] for code in encoded] == [
+            f"{v:g}" if isinstance(v, float) else str(int(v) if isinstance(v, bool) else v)
+            for v in np.ravel(labels).tolist()
+        ]
 
 
 @pytest.mark.parametrize(

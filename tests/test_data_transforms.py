@@ -208,7 +208,9 @@ def test_evaluation_sees_the_same_noise_every_time() -> None:
 )
 def test_bits_offset(likelihood: dict[str, bool], transforms: list[Transform], offset: float | None) -> None:
     scorer = type("Scorer", (torch.nn.Module,), likelihood)()
-    assert vd.open(IMAGES, transforms=transforms).bits_offset(scorer) == (None if offset is None else pytest.approx(offset))
+    assert vd.open(IMAGES, transforms=transforms).bits_offset(scorer) == (
+        None if offset is None else pytest.approx(offset)
+    )
 
 
 @pytest.mark.parametrize(
@@ -232,7 +234,9 @@ def test_transforms_that_do_not_fit_are_refused(
     assert words in str(raised.value)
 
 
-@pytest.mark.parametrize("arguments", [{"mean": (0.0,)}, {"mean": (0.0,), "std": (0.0,)}, {"mean": (0.0,), "std": (1.0, 1.0)}])
+@pytest.mark.parametrize(
+    "arguments", [{"mean": (0.0,)}, {"mean": (0.0,), "std": (0.0,)}, {"mean": (0.0,), "std": (1.0, 1.0)}]
+)
 def test_standardize_refuses_half_statistics(arguments: dict[str, tuple[float, ...]]) -> None:
     with pytest.raises(ConfigError, match="Standardize"):
         vd.Standardize(**arguments)

@@ -84,7 +84,8 @@ def read_mat(path: Path, options: ArrayFile) -> Source:
     from scipy.io import loadmat
 
     with reading(path, "MATLAB's .mat (version 7 or older)"):
-        held = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
+        named = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
+    held = {name: value.ravel() if value.ndim == 2 and 1 in value.shape else value for name, value in named.items()}
     found = _choose(held, options, path)
     rows, *event = next(iter(found.x.values())).shape
     if options.transpose or len(event) != 1 or rows >= event[0]:
@@ -123,7 +124,11 @@ def arrange(x: Array, options: ArrayFile, name: str) -> tuple[Array, str]:
         return fold(x, options.shape, name), ""
     if x.ndim in (1, 3):
         return x[:, None], ""
-    if x.ndim == 4 and x.shape[3] in CHANNELS and (x.shape[1] not in CHANNELS or x.shape[1] == x.shape[2] != x.shape[3]):
+    if (
+        x.ndim == 4
+        and x.shape[3] in CHANNELS
+        and (x.shape[1] not in CHANNELS or x.shape[1] == x.shape[2] != x.shape[3])
+    ):
         return np.moveaxis(x, 3, 1), "The last axis was taken for the images' channels, and put first."
     return x, ""
 

@@ -107,8 +107,8 @@ def sample(x: Stored) -> Array:
     rows = max(1, min(SAMPLE_ROWS, SAMPLE_VALUES // max(1, int(np.prod(x.shape[1:])))))
     if isinstance(x, Rows):
         return x.sample(rows)
-    held: Array = np.asarray(x)
-    return held[np.unique(np.linspace(0, len(x) - 1, rows, dtype=int))]
+    picked: Array = np.asarray(x)[np.unique(np.linspace(0, len(x) - 1, rows, dtype=int))]
+    return picked
 
 
 def inspect(parts: Sequence[Stored], levels: int | None = None) -> Facts:

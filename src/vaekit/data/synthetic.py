@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
 from vaekit.data.source import Array, Source
-from vaekit.errors import ConfigError
+from vaekit.errors import ConfigError, DataError
 
 FACTORS = ("row", "column", "height", "width")
 
@@ -60,11 +62,27 @@ def read_digits() -> Source:
 
     A pixel counts the black dots among the 16 of a block of the scanned image, so its share of 16 is a probability.
     """
-    from sklearn.datasets import load_digits
+    table = np.loadtxt(_digits_file(), delimiter=",", dtype=np.uint8)
+    return Source(
+        "digits", {"all": table[:, :64].reshape(-1, 1, 8, 8)}, {"all": table[:, 64]}, tuple("0123456789"), levels=17
+    )
 
-    held = load_digits()
-    images = held.images.astype(np.uint8)[:, None]
-    return Source("digits", {"all": images}, {"all": held.target}, tuple("0123456789"), levels=17)
+
+def _digits_file() -> Path:
+    """Find the table that scikit-learn's `load_digits` reads, without the seconds that importing scikit-learn takes.
+
+    Raises:
+        DataError: if scikit-learn is not installed, or keeps it elsewhere.
+    """
+    installed = find_spec("sklearn")
+    path = (
+        Path(installed.origin or "").parent / "datasets" / "data" / "digits.csv.gz"
+        if installed
+        else Path("digits.csv.gz")
+    )
+    if not path.is_file():
+        raise DataError(f"The digits of scikit-learn are not in `{path}`. Install scikit-learn, or open other data.")
+    return path
 
 
 def _factors(rng: np.random.Generator, count: int, recipe: Rectangles) -> Array:

@@ -1,0 +1,176 @@
+"""What cannot be opened is refused in one sentence that names the thing, says what is wrong, and shows the way out."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_data_sources import GREY, VECTORS, amat, idx, saved, several, write_idx_folder
+
+import vaekit.data as vd
+from vaekit.errors import ConfigError, DataError, VaekitError
+
+NAN = VECTORS.copy()
+NAN[3, 1], NAN[5, 1], NAN[5, 2] = np.nan, np.inf, -np.inf
+WORDS = "id,size\n" + "".join(f"word {i},{i}.5\n" for i in range(30))
+
+
+def truncated(name: str, content: Any, keep: float = 0.6) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        path = saved(name, content)(folder)
+        path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+        return path
+
+    return write
+
+
+def just(source: object) -> Callable[[Path], object]:
+    return lambda folder: source
+
+
+def missing_path(folder: Path) -> Path:
+    (folder / "faces").mkdir()
+    return folder / "face"
+
+
+REFUSED: dict[str, tuple[Callable[[Path], Any], dict[str, Any], tuple[str, ...]]] = {
+    "missing path": (missing_path, {}, ("There is no file", "Did you mean", "faces")),
+    "misspelt name": (just("mnits"), {}, ("`mnits`", "Did you mean `mnist`?")),
+    "unknown path": (just("no/such/file.npy"), {}, ("no/such/file.npy", ".csv", "digits")),
+    "unknown type": (just(3), {}, ("of type int", "an array")),
+    "unknown suffix": (saved("x.xyz", b"?"), {}, ("'.xyz'", "is not known", ".npy")),
+    "pickle": (saved("x.pt", b"?"), {}, ("unpickled", "numpy.savez")),
+    "HDF5": (saved("x.h5ad", b"?"), {}, ("HDF5", "numpy.savez")),
+    "archive": (saved("x.zip", b"?"), {}, ("archive", "Unpack")),
+    "one image": (saved("x.JPG", b"?"), {}, ("one image", "folder")),
+    "empty folder": (just, {}, ("empty folder",)),
+    "folder of something else": (several({"a.txt": "?"}), {}, ("nothing that can be opened", ".txt")),
+    "no rows": (just(np.zeros((0, 3))), {}, ("is empty", "(0, 3)")),
+    "no values": (just(np.zeros((3, 0))), {}, ("is empty", "(3, 0)")),
+    "a number": (just(np.array(3.0)), {}, ("single number",)),
+    "objects": (just(np.array([{}, 1], object)), {}, ("object", "not numbers")),
+    "words": (just(np.array(["a", "b"])), {}, ("<U1", "table")),
+    "complex": (just(np.ones(3, complex)), {}, ("complex128",)),
+    "parts of different shapes": (
+        just(vd.Source("s", {"train": VECTORS, "test": VECTORS[:, :2]})),
+        {},
+        ("differ in the shape",),
+    ),
+    "NaN in an array": (just(NAN), {}, ("2 of 12 rows", "2 elements: 1, 2", "drop_missing=True")),
+    "NaN in a file": (saved("x.npy", NAN), {}, ("`x`", "2 of 12 rows", "drop_missing=True")),
+    "nothing but NaN": (just(VECTORS * np.nan), {"drop_missing": True}, ("12 of 12", "leaves none")),
+    "missing in a table": (
+        saved("t.csv", "a,b\n1,x\n,y\n3,\n"),
+        {},
+        ("2 of 3 rows", "2 columns: a, b", "drop_missing=True"),
+    ),
+    "labels of another length": (just((VECTORS, np.zeros(11))), {}, ("`labels`", "(11,)", "12 rows")),
+    "labels of another length in a file": (saved("x.npz", {"X": VECTORS, "y": np.zeros(9)}), {}, ("(9,)", "12 rows")),
+    "labels of three axes": (just((VECTORS, np.zeros((12, 2, 2)))), {}, ("(12, 2, 2)",)),
+    "missing labels": (just((VECTORS, np.full(12, np.nan))), {}, ("`labels` are missing", "12 places")),
+    "labels that are objects": (just((VECTORS, np.array([None] * 12))), {}, ("`labels` are of type object",)),
+    "free text": (saved("t.csv", WORDS), {}, ("free text in id", "Table(ignore=('id',))")),
+    "no columns left": (saved("t.csv", "a\n1\n"), {"options": vd.Table(ignore=("a",))}, ("no columns of data",)),
+    "column that is not there": (saved("t.csv", "a,b\n1,2\n"), {"options": vd.Table(label="c")}, ("'c'", "a, b")),
+    "column named twice": (saved("t.csv", "a,a\n1,2\n"), {}, ("twice",)),
+    "ragged table": (saved("t.csv", "a,b\n1,2\n3\n"), {}, ("Line 3", "1 fields", "first has 2")),
+    "empty table": (saved("t.csv", ""), {}, ("is empty",)),
+    "table of names only": (saved("t.csv", "a,b\n"), {}, ("is empty",)),
+    "table in no text": (saved("t.csv", b"\xff\xfe\x00\x81"), {}, ("comma-separated",)),
+    "damaged Parquet": (truncated("t.parquet", {"a": [1.0, 2.0]}), {}, ("Parquet", "truncated")),
+    "nested Parquet": (saved("t.parquet", {"a": [[1], [2, 3]]}), {}, ("'a'", "list", "ignore")),
+    "truncated .npy": (truncated("x.npy", GREY), {}, ("x.npy", "truncated")),
+    "truncated .npz": (truncated("x.npz", {"a": GREY}), {}, ("x.npz", "truncated")),
+    "truncated .mat": (truncated("x.mat", {"a": VECTORS}), {}, ("x.mat", "truncated")),
+    "pickled .npy": (saved("x.npy", np.array([{}], object)), {}, ("unpickled", "Save arrays of numbers")),
+    "pickled .npz": (saved("x.npz", {"a": np.array([{}], object)}), {}, ("unpickled",)),
+    "several arrays": (
+        saved("x.npz", {"a": GREY, "b": VECTORS}),
+        {},
+        ("a (12, 5, 4), b (12, 3)", "ArrayFile(key=...)"),
+    ),
+    "array that is not there": (saved("x.npz", {"a": GREY}), {"options": vd.ArrayFile("b")}, ("'b'", "a (12, 5, 4)")),
+    "labels that are not there": (
+        saved("x.npz", {"a": GREY}),
+        {"options": vd.ArrayFile("a", labels="b")},
+        ("'b'", "are: a"),
+    ),
+    "file of labels that is not there": (
+        saved("x.npy", GREY),
+        {"options": vd.ArrayFile(labels="y.npy")},
+        ("'y.npy'", "no such file"),
+    ),
+    "rows that do not fold": (saved("x.npy", GREY), {"options": vd.ArrayFile(shape=(3, 7))}, ("(3, 7)", "transpose")),
+    "truncated IDX": (saved("x-idx3-ubyte", idx(GREY, 8)[:-5]), {}, ("251 bytes", "needs 256", "truncated")),
+    "IDX cut in its header": (saved("x-idx3-ubyte", idx(GREY, 8)[:9]), {}, ("truncated", "header")),
+    "truncated IDX, gzipped": (truncated("x-idx3-ubyte.gz", idx(GREY, 8)), {}, ("cannot be read as IDX",)),
+    "no IDX": (saved("x-idx3-ubyte", b"ABCDEFGH"), {}, ("'41424344'",)),
+    "IDX folder without training images": (
+        several({"t10k-images-idx3-ubyte": idx(GREY, 8)}),
+        {},
+        ("no training images",),
+    ),
+    "IDX folder of two sets": (
+        lambda folder: write_idx_folder(write_idx_folder(folder), prefix="emnist-"),
+        {},
+        ("several sets", "emnist-"),
+    ),
+    "ragged .amat": (saved("x.amat", amat(GREY[:, :1, :1]) + b"1 2\n"), {}, ("14 values in 13 lines",)),
+    "words in .amat": (saved("x.amat", "a b\nc d\n"), {}, ("cannot be read as .amat",)),
+    "truncated .amat": (truncated("x.amat.gz", amat(GREY)), {}, ("cannot be read as .amat",)),
+    "a class": (just(vd.Rectangles), {}, ("of type type",)),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_opened_is_refused_in_one_sentence(name: str, tmp_path: Path) -> None:
+    write, arguments, words = REFUSED[name]
+    source = tmp_path if write is just else write(tmp_path)
+    with pytest.raises(DataError) as raised:
+        vd.open(source, **arguments)
+    told = str(raised.value)
+    assert "\n" not in told
+    assert told.endswith((".", "?"))
+    for word in words:
+        assert word in told, told
+
+
+OPTIONS: dict[str, tuple[Callable[[Path], Any], Any]] = {
+    "array in memory": (just(GREY), vd.ArrayFile()),
+    "digits": (just("digits"), vd.Table()),
+    "rectangles": (just("rectangles"), vd.Decoding()),
+    ".npy": (saved("x.npy", GREY), vd.Table()),
+    ".csv": (saved("t.csv", "a\n1\n"), vd.ArrayFile()),
+    "IDX folder": (write_idx_folder, vd.ArrayFile()),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_of_another_kind_are_refused(name: str, tmp_path: Path) -> None:
+    write, options = OPTIONS[name]
+    with pytest.raises(ConfigError, match=rf"`options` is {type(options).__name__}"):
+        vd.open(write(tmp_path), options=options)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"smallest": 0}, {"smallest": 5, "largest": 4}, {"largest": 30}, {"count": 0}, {"size": 3}]
+)
+def test_impossible_rectangles_are_refused(arguments: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="Rectangles"):
+        vd.Rectangles(**arguments)
+
+
+def test_unknown_splits_are_refused() -> None:
+    with pytest.raises(ConfigError, match="train, validation, test"):
+        next(vd.open(GREY).batches("dev", 3))
+
+
+def test_a_damaged_gzip_is_no_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "x-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(idx(GREY, 8))[:20] + b"garbage" * 9)
+    with pytest.raises(VaekitError, match="IDX"):
+        vd.open(path)
