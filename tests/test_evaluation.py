@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from linear_gaussian import FixedNormal, LinearGaussian, affine
+from linear_gaussian import LinearGaussian, affine
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -265,7 +265,7 @@ def test_active_units_are_latents_whose_mean_varies():
     weight = torch.zeros(6, 3)
     weight[0, 0], weight[2, 1] = 1.0, 0.05
     posterior = posteriors.DiagonalNormal(affine(weight, torch.arange(6.0) / 10))
-    model = VAE(priors.StandardNormal(3), posterior, FixedNormal(nn.Linear(3, 3), 1.0))
+    model = VAE(priors.StandardNormal(3), posterior, likelihoods.Normal(nn.Linear(3, 3), (3,), scale=1.0))
     x = torch.randn(50, 3)
     found = evaluation.evaluate(model, x.split(7), samples=2)
     np.testing.assert_allclose(

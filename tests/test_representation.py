@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
-from linear_gaussian import FixedNormal, LinearGaussian, affine, unbounded
+from linear_gaussian import LinearGaussian, affine, unbounded
 from scipy.stats import gaussian_kde
 from torch import Tensor, nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from vaekit import VAE, evaluation, posteriors, priors
+from vaekit import VAE, evaluation, likelihoods, posteriors, priors
 from vaekit.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -26,7 +26,7 @@ def encoder(weight: Tensor, bias: Tensor, scale: float) -> posteriors.DiagonalNo
 
 
 def model_with(posterior: nn.Module, latent: int) -> VAE:
-    return VAE(priors.StandardNormal(latent), posterior, FixedNormal(nn.Linear(latent, latent), 1.0))
+    return VAE(priors.StandardNormal(latent), posterior, likelihoods.Normal(nn.Linear(latent, latent), (latent,), scale=1.0))
 
 
 def moved(scale: float = 1.0, shift: float = 0.0, latent: int = 2) -> VAE:
