@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import pytest
 import torch
+from catalogue_likelihoods import VARIANTS as LIKELIHOODS
+from catalogue_likelihoods import Variant
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from vaekit import VAE, Conditional, distributions, likelihoods, posteriors, priors
+from vaekit import VAE, Conditional, distributions, posteriors, priors
 from vaekit.networks import MLP, ConvDecoder, ConvEncoder, GroupNorm, ResidualDecoder, ResidualEncoder
 from vaekit.objectives import ELBO, IWAE, L2, Cosine, Cyclical, Exponential, Linear, Objective, Schedule, Sigmoid
 from vaekit.shapes import Shape
@@ -130,21 +134,40 @@ def refusal(prior: object, posterior: object, objective: Objective) -> str | Non
     return None
 
 
+def combinations() -> list[Any]:
+    """Make the parameters (prior, posterior, likelihood, objective) of all combinations.
+
+    Where latents, likelihood and objective all differ from the standard model's, the test is a slow one.
+    """
+    found = []
+    for names in product(PRIORS, POSTERIORS, LIKELIHOODS, OBJECTIVES):
+        latents, *others = names[:2], *names[2:]
+        unusual = latents != ("StandardNormal", "DiagonalNormal") and others[0] != "Bernoulli" and others[1] != "ELBO"
+        values = (table[name] for table, name in zip((PRIORS, POSTERIORS, LIKELIHOODS, OBJECTIVES), names, strict=True))
+        found.append(pytest.param(*values, id="-".join(names), marks=[pytest.mark.slow] if unusual else []))
+    return found
+
+
+BINARY_IMAGES = replace(LIKELIHOODS["Bernoulli"], event_shape=IMAGE)
+
+
 def compose(
     prior: Callable[[], nn.Module] = PRIORS["StandardNormal"],
     posterior: Callable[[nn.Module], Conditional] = posteriors.DiagonalNormal,
+    likelihood: Variant = BINARY_IMAGES,
     encoder: Callable[[Shape, int], nn.Module] = ENCODERS["MLP"],
     decoder: Callable[[int, Shape], nn.Module] = DECODERS["MLP"],
 ) -> VAE:
-    """Compose a model of binary images from variants of its parts."""
-    features = posterior(nn.Identity()).features(LATENT)
-    likelihood = likelihoods.Bernoulli(decoder(LATENT, IMAGE), IMAGE)
-    return VAE(prior(), posterior(encoder(IMAGE, features)), likelihood)
+    """Compose a model from variants of its parts."""
+    shape = likelihood.event_shape
+    widths = posterior(nn.Identity()).features(LATENT), likelihood.make(nn.Identity(), shape).features
+    encoding, decoding = encoder(shape, widths[0]), decoder(LATENT, widths[1])
+    return VAE(prior(), posterior(encoding), likelihood.make(decoding, shape))
 
 
 def binary_images(rows: int = BATCH) -> Tensor:
     """Draw images of zeros and ones, shape (rows, *IMAGE)."""
-    return torch.bernoulli(torch.full((rows, *IMAGE), 0.5))
+    return BINARY_IMAGES.rows(rows)
 
 
 class SharedNoise(Conditional):

@@ -12,19 +12,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, MultivariateNormal, Normal
+from torch.distributions import MultivariateNormal
 
-from vaekit import VAE, Conditional, distributions, posteriors, priors
+from vaekit import VAE, Conditional, distributions, likelihoods, posteriors, priors
 from vaekit.posteriors import MAX_LOG_SCALE
-
-
-class FixedNormal(Conditional):
-    def __init__(self, network: nn.Module, scale: float) -> None:
-        super().__init__()
-        self.network, self.scale = network, scale
-
-    def forward(self, *given: Tensor) -> Independent[Normal]:
-        return Independent(Normal(self.network(*given), self.scale), 1)
 
 
 def affine(weight: Tensor, bias: Tensor) -> nn.Linear:
@@ -79,7 +70,7 @@ class LinearGaussian:
 
     def model(self, posterior: nn.Module) -> VAE:
         """Compose the model from the library's parts."""
-        likelihood = FixedNormal(affine(self.weight, self.mean), self.scale)
+        likelihood = likelihoods.Normal(affine(self.weight, self.mean), len(self.mean), scale=self.scale)
         return VAE(priors.StandardNormal(self.weight.shape[1]), posterior, likelihood)
 
 

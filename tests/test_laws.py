@@ -6,14 +6,17 @@ import copy
 import inspect
 from dataclasses import fields
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
 from catalogue import (
     BATCH,
+    BINARY_IMAGES,
     DECODERS,
     ENCODERS,
     LATENT,
+    LIKELIHOODS,
     OBJECTIVES,
     POSTERIORS,
     PRIOR_OF,
@@ -21,6 +24,7 @@ from catalogue import (
     SharedNoise,
     binary_images,
     cases,
+    combinations,
     compose,
     refusal,
 )
@@ -36,10 +40,11 @@ STANDARD = PRIORS["StandardNormal"]
 PARTS = {
     **{f"prior {name}": {"prior": prior} for name, prior in PRIORS.items() if prior not in PRIOR_OF.values()},
     **{f"posterior {k}": {"prior": PRIOR_OF.get(k, STANDARD), "posterior": v} for k, v in POSTERIORS.items()},
+    **{f"likelihood {name}": {"likelihood": likelihood} for name, likelihood in LIKELIHOODS.items()},
     **{f"encoder {name}": {"encoder": encoder} for name, encoder in ENCODERS.items()},
     **{f"decoder {name}": {"decoder": decoder} for name, decoder in DECODERS.items()},
 }
-COUPLING = ("encoder ConvEncoder-batch", "decoder ConvDecoder-batch")
+COUPLING = ("encoder ConvEncoder-batch", "decoder ConvDecoder-batch", "likelihood Normal-optimal")
 
 
 PAIRS = {
@@ -50,9 +55,31 @@ PAIRS = {
 INDEPENDENT = {name: pair for name, pair in PAIRS.items() if not name.startswith(COUPLING)}
 
 
+def rows_for(parts: dict[str, Any], count: int = BATCH) -> Tensor:
+    """Draw data for a composition, shape (count, *event)."""
+    return parts.get("likelihood", BINARY_IMAGES).rows(count)
+
+
+def with_another_first_row(parts: dict[str, Any], x: Tensor) -> Tensor:
+    """Replace the first row by a different one."""
+    pool = rows_for(parts, 50)
+    different = (pool != x[0]).flatten(1).any(1)
+    return torch.cat([pool[different][:1], x[1:]])
+
+
 @pytest.fixture(params=cases(PARTS))
-def model(request: pytest.FixtureRequest) -> VAE:
-    return compose(**request.param)
+def parts(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return request.param
+
+
+@pytest.fixture
+def model(parts: dict[str, Any]) -> VAE:
+    return compose(**parts)
+
+
+@pytest.fixture
+def x(parts: dict[str, Any]) -> Tensor:
+    return rows_for(parts)
 
 
 def seeded(objective: Objective, model: VAE, x: Tensor) -> Terms:
@@ -86,7 +113,7 @@ def test_shapes_of_priors(prior, samples):
 @pytest.mark.parametrize(("parts", "objective"), cases(PAIRS))
 def test_terms_have_their_shapes_and_every_parameter_a_finite_gradient(parts, objective):
     model = compose(**parts)
-    terms = objective(model, binary_images())
+    terms = objective(model, rows_for(parts))
     assert terms.loss.shape == ()
     assert terms.bound.shape == terms.distortion.shape == terms.rate.shape == terms.rates.shape[:-1] == (BATCH,)
     assert all(torch.as_tensor(value).shape == () for value in terms.extras.values())
@@ -121,17 +148,15 @@ def test_densities_integrate_to_one_and_have_the_moments_of_their_samples(law, f
     assert ((drawn.mean(0) - exact).abs() < 4 * drawn.std(0) / len(drawn) ** 0.5).all()
 
 
-@pytest.mark.parametrize("objective", cases(OBJECTIVES))
-@pytest.mark.parametrize("posterior", cases(POSTERIORS))
-@pytest.mark.parametrize("prior", cases(PRIORS))
-def test_every_combination_trains_a_step_or_says_why_not(prior, posterior, objective):
-    model = compose(prior, posterior)
+@pytest.mark.parametrize(("prior", "posterior", "likelihood", "objective"), combinations())
+def test_every_combination_trains_a_step_or_says_why_not(prior, posterior, likelihood, objective):
+    model, x = compose(prior, posterior, likelihood), likelihood.rows(BATCH)
     if (message := refusal(prior, posterior, objective)) is not None:
         with pytest.raises(ConfigError, match=message):
-            objective(model, binary_images())
+            objective(model, x)
         return
     before = copy.deepcopy(model)
-    objective(model, binary_images()).loss.backward()
+    objective(model, x).loss.backward()
     torch.optim.SGD(model.parameters(), lr=1e-3).step()
     assert all(p.isfinite().all() for p in model.parameters())
     assert any(not torch.equal(p, old) for p, old in zip(model.parameters(), before.parameters(), strict=True))
@@ -139,18 +164,18 @@ def test_every_combination_trains_a_step_or_says_why_not(prior, posterior, objec
 
 @pytest.mark.parametrize(("parts", "objective"), cases(INDEPENDENT))
 def test_no_row_depends_on_another(parts, objective):
-    model, x = compose(**parts), binary_images()
+    model, x = compose(**parts), rows_for(parts)
     before = seeded(objective, model, x)
-    after = seeded(objective, model, torch.cat([1 - x[:1], x[1:]]))
+    after = seeded(objective, model, with_another_first_row(parts, x))
     first, second = (torch.cat([t.bound[:, None], t.distortion[:, None], t.rates], 1) for t in (before, after))
     assert not torch.isclose(first[0], second[0]).any()
     torch.testing.assert_close(first[1:], second[1:])
 
 
 @pytest.mark.parametrize("part", COUPLING)
-def test_batch_normalisation_couples_rows_in_training_alone(part):
-    model, x = compose(**PARTS[part]), binary_images()
-    changed = torch.cat([1 - x[:1], x[1:]])
+def test_what_couples_rows_does_so_in_training_alone(part):
+    model, x = compose(**PARTS[part]), rows_for(PARTS[part])
+    changed = with_another_first_row(PARTS[part], x)
     assert not torch.equal(bound_of(model, x)[1:], bound_of(model, changed)[1:])
     model.eval()
     assert torch.equal(bound_of(model, x)[1:], bound_of(model, changed)[1:])
@@ -173,8 +198,8 @@ def test_a_loss_is_the_mean_of_its_examples_losses_unless_it_couples_the_batch(o
     assert torch.isclose(together, torch.stack(apart).mean(), rtol=1e-12) != objective.couples_batch
 
 
-def test_a_copy_and_a_reloaded_state_give_the_same_bits(model):
-    x, fresh = binary_images(), copy.deepcopy(model)
+def test_a_copy_and_a_reloaded_state_give_the_same_bits(model, x):
+    fresh = copy.deepcopy(model)
     expected = bound_of(copy.deepcopy(model), x)
     fresh.load_state_dict({name: value + 1 for name, value in model.state_dict().items()})
     assert not torch.equal(bound_of(fresh, x), expected)
@@ -182,16 +207,15 @@ def test_a_copy_and_a_reloaded_state_give_the_same_bits(model):
     assert torch.equal(bound_of(fresh, x), expected)
 
 
-def test_evaluation_is_deterministic(model):
-    x = binary_images()
+def test_evaluation_is_deterministic(model, x):
     model.eval()
     assert torch.equal(bound_of(model, x), bound_of(model, x))
     assert torch.equal(model.encode(x), model.encode(x))
     assert torch.equal(model.reconstruct(x), model.reconstruct(x))
 
 
-def test_single_precision_agrees_with_double(model):
-    x, single = binary_images(), copy.deepcopy(model).float()
+def test_single_precision_agrees_with_double(model, x):
+    single = copy.deepcopy(model).float()
     code = single.encode(x.float())
     assert code.dtype == torch.float32
     torch.testing.assert_close(code.double(), model.encode(x), rtol=1e-3, atol=1e-4)
@@ -209,11 +233,10 @@ def test_repr_shows_the_three_factors(model):
 
 
 def test_constructor_arguments_stay_readable(model):
-    own = [m for m in model.modules() if type(m).__module__.startswith("vaekit")]
-    missing = [
-        (type(m).__name__, name) for m in own for name in inspect.signature(type(m)).parameters if not hasattr(m, name)
-    ]
-    assert not missing
+    own = {type(m): m for m in model.modules() if type(m).__module__.startswith("vaekit")}
+    unnamed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    arguments = ((m, a) for kind, m in own.items() for a in inspect.signature(kind).parameters.values())
+    assert not [(m, a.name) for m, a in arguments if a.kind not in unnamed and not hasattr(m, a.name)]
 
 
 @pytest.mark.parametrize("objective", cases(OBJECTIVES))

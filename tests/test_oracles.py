@@ -172,14 +172,16 @@ def fit(model: VAE, x: Tensor) -> Tensor:
 
 def test_a_linear_vae_reaches_the_maximum_of_probabilistic_principal_components():
     x = principal_data()
-    bound = fit(linear_vae(likelihoods.Normal(networks.MLP(3, 12), (12,))), x)
-    best = best_principal_likelihood(torch.tensor(EIGENVALUES), 3)
+    model = linear_vae(likelihoods.Normal(networks.MLP(3, 12), 12))
+    bound, best = fit(model, x), best_principal_likelihood(torch.tensor(EIGENVALUES), 3)
     assert best - 0.02 < bound.item() < best + 1e-9
+    scale = model.likelihood(torch.zeros(1, 3)).stddev
+    torch.testing.assert_close(scale.square(), torch.full((1, 12), EIGENVALUES[-1]), rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize(("variance", "active"), [(1.0, 3), (2.0, 2), (4.0, 1), (8.0, 0)])
 def test_with_fixed_scale_the_active_units_are_the_eigenvalues_above_it(variance, active):
     x = principal_data()
-    model = linear_vae(likelihoods.Normal(networks.MLP(3, 12), (12,), scale=math.sqrt(variance)))
+    model = linear_vae(likelihoods.Normal(networks.MLP(3, 12), 12, scale=math.sqrt(variance)))
     fit(model, x)
     assert (model.encode(x).var(0) > 0.01).sum() == active
