@@ -88,6 +88,9 @@ class Categorical(Elements):
         return log_probs.gather(-1, level.expand(shape).unsqueeze(-1)).squeeze(-1)
 
     def _draw(self, shape: torch.Size) -> Tensor:
-        """Perturb the logits with Gumbel noise; the largest is a draw from the softmax."""
-        noise = torch.empty((*shape, self.levels), dtype=self.logits.dtype, device=self.logits.device)
-        return self.values[(self.logits - noise.exponential_().log()).argmax(-1)]
+        return self.values[draw_categories(self.logits.expand(*shape, -1))]
+
+
+def draw_categories(logits: Tensor, dim: int = -1) -> Tensor:
+    """Draw from the softmax along a dimension: the largest logit after adding Gumbel noise."""
+    return (logits - torch.empty_like(logits, memory_format=torch.contiguous_format).exponential_().log()).argmax(dim)

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 from torch.nn import functional as F
 
-from vaekit.distributions.discrete import Levels
+from vaekit.distributions.discrete import Levels, draw_categories
 
 
 class DiscretizedLogisticMixture(Distribution):
@@ -89,20 +89,17 @@ class DiscretizedLogisticMixture(Distribution):
         if self._validate_args:
             self._validate_sample(value)
         pixels = value.reshape(*value.shape[: value.ndim - len(self.event_shape)], 1, *self.loc.shape[-2:])
-        y = 2 * pixels - 1  # (*B, 1, C, N)
-        centres = [_centre(self.loc, self.coupling, c, y.unbind(-2)) for c in range(y.shape[-2])]
-        log_mass = self._log_mass(y, torch.stack(centres, -2)).sum(-2)  # (*B, K, N)
+        y = (2 * pixels - 1).unbind(-2)  # C of (*B, 1, N)
+        log_mass = torch.zeros_like(self.logits)  # (*B, K, N)
+        for c, y_c in enumerate(y):
+            centre = _centre(self.loc, self.coupling, c, y)
+            log_mass = log_mass + self._log_mass(y_c, centre, self.log_scale[..., c, :])
         return (self.logits.log_softmax(-2) + log_mass).logsumexp(-2).sum(-1)
 
     @torch.no_grad()
     def sample(self, sample_shape: Any = ()) -> Tensor:
         lead = (*sample_shape, *self.batch_shape)
-        gumbel = (
-            -torch.empty((*lead, *self.logits.shape[-2:]), dtype=self.loc.dtype, device=self.loc.device)
-            .exponential_()
-            .log()
-        )
-        component = (self.logits + gumbel).argmax(-2)[..., None, None, :]  # (*S, *B, 1, 1, N)
+        component = draw_categories(self.logits.expand(*lead, *self.logits.shape[-2:]), -2)[..., None, None, :]
         loc, log_scale, coupling = (
             p.expand(*lead, *p.shape[-3:]).take_along_dim(component, -3).squeeze(-3)
             for p in (self.loc, self.log_scale, self.coupling)
@@ -114,14 +111,14 @@ class DiscretizedLogisticMixture(Distribution):
             channels.append(self._round(centre + log_scale[..., c, :].exp() * noise))
         return self._event(torch.stack(channels, -2))
 
-    def _log_mass(self, y: Tensor, centre: Tensor) -> Tensor:
-        """Return the log-mass of levels y around centres, shape (*B, K, C, N)."""
-        half_bin, precision = 1 / (self.levels - 1), (-self.log_scale).exp()
+    def _log_mass(self, y: Tensor, centre: Tensor, log_scale: Tensor) -> Tensor:
+        """Return the log-mass of levels y of a channel, shape (*B, 1, N), around centres, shape (*B, K, N)."""
+        half_bin, precision = 1 / (self.levels - 1), (-log_scale).exp()
         first, last = y < -1 + half_bin, y > 1 - half_bin
         below_upper = F.logsigmoid((y + half_bin - centre) * precision).masked_fill(last, 0)
         above_lower = F.logsigmoid((centre - y + half_bin) * precision).masked_fill(first, 0)
-        width = (-torch.expm1(-2 * half_bin * precision)).log().masked_fill(first | last, 0)
-        return below_upper + above_lower + width
+        width = (-torch.expm1(-2 * half_bin * precision)).log()
+        return below_upper + above_lower + torch.where(first | last, 0, width)
 
     def _rounded_mean(self, centre: Tensor, log_scale: Tensor) -> Tensor:
         """Return the mean on [-1, 1] of one rounded logistic: the bin width times the sum of P(Y > edge), less 1."""

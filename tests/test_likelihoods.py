@@ -1,0 +1,397 @@
+"""Laws that hold for every likelihood of the catalogue, and what each promises of its own."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from catalogue_likelihoods import LATENT, VARIANTS, Variant, whole
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from vaekit import likelihoods, spec
+from vaekit.errors import ConfigError, DataError, ShapeError
+from vaekit.likelihoods import ElementScale, FixedScale, OptimalScale, SharedScale
+from vaekit.likelihoods.columns import Binary, Categorical, Count, Positive, Real
+
+ROWS = 4
+WHOLE = {name: variant for name, variant in VARIANTS.items() if variant.unit is not None}
+MOMENTS = [(name, moment) for name, variant in WHOLE.items() for moment in variant.exact]
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> Variant:
+    return VARIANTS[request.param]
+
+
+@pytest.fixture
+def whole_law(float64: None, request: pytest.FixtureRequest):
+    """Give a variant's distribution of its least event, batch shape (3,), with points and weights of its measure."""
+    chosen = VARIANTS[request.param]
+    likelihood = chosen.build(chosen.unit)
+    likelihood(torch.randn(9, LATENT)).log_prob(chosen.space.draw((9, *chosen.unit)))
+    with torch.no_grad():
+        return likelihood.eval()(3 * torch.randn(3, LATENT)), *chosen.points()
+
+
+class Constant(nn.Module):
+    """A network that returns the same numbers for every latent."""
+
+    def __init__(self, output: Tensor) -> None:
+        super().__init__()
+        self.output = nn.Parameter(output)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.output.expand(len(z), *self.output.shape)
+
+
+# Laws
+
+
+@pytest.mark.parametrize("whole_law", WHOLE, indirect=True)
+def test_probabilities_sum_or_integrate_to_one(whole_law):
+    p, points, weights = whole_law
+    total = (p.log_prob(points).exp() * weights).sum(0)
+    torch.testing.assert_close(total, torch.ones(3), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("whole_law", "moment"), MOMENTS, indirect=["whole_law"])
+def test_moments_are_those_of_the_density(whole_law, moment):
+    p, points, weights = whole_law
+    mass = p.log_prob(points).exp() * weights
+    mass = mass.reshape(*mass.shape, *[1] * len(p.event_shape))
+    mean = (mass * points).sum(0)
+    moments = {"mean": mean, "variance": (mass * (points - mean).square()).sum(0)}
+    torch.testing.assert_close(getattr(p, moment), moments[moment], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("whole_law", WHOLE, indirect=True)
+@pytest.mark.parametrize("frequency", [0.3, 1.0, 3.0])
+def test_samples_have_the_characteristic_function_of_the_density(whole_law, frequency):
+    p, points, weights = whole_law
+    direction = frequency * torch.arange(1.0, 1 + p.event_shape.numel()).reshape(p.event_shape)
+    mass, draws = p.log_prob(points).exp() * weights, 20_000
+
+    def phase(x: Tensor) -> Tensor:
+        return (x * direction).flatten(2).sum(-1)
+
+    for wave in (torch.cos, torch.sin):
+        drawn = wave(phase(p.sample((draws,))))
+        exact = (mass * wave(phase(points))).sum(0)
+        assert ((drawn.mean(0) - exact).abs() <= 4.5 * drawn.std(0) / draws**0.5 + 1e-6).all()
+
+
+@pytest.mark.parametrize("samples", [(), (3,), (2, 3)])
+def test_shapes(variant, samples):
+    likelihood, x = variant.build(), variant.rows(ROWS)
+    p = likelihood(torch.randn(*samples, ROWS, LATENT))
+    assert (p.batch_shape, p.event_shape) == ((*samples, ROWS), variant.event_shape)
+    assert p.log_prob(x).shape == (*samples, ROWS)
+    assert p.mean.shape == (*samples, ROWS, *variant.event_shape)
+    assert p.sample((5,)).shape == (5, *samples, ROWS, *variant.event_shape)
+    assert p.expand((5, *samples, ROWS)).log_prob(x).shape == (5, *samples, ROWS)
+
+
+def test_samples_lie_in_the_support_and_have_finite_log_probability(variant):
+    likelihood = variant.build().eval()
+    p = likelihood(torch.randn(ROWS, LATENT))
+    x = p.sample((50,))
+    assert likelihood.check(x.flatten(0, 1)) is None
+    assert p.log_prob(x).isfinite().all()
+
+
+def test_expanding_changes_nothing(variant):
+    p, x = variant.build().eval()(torch.randn(1, LATENT)), variant.rows(ROWS)
+    torch.testing.assert_close(p.expand((ROWS,)).log_prob(x), p.log_prob(x))
+    torch.testing.assert_close(p.expand((ROWS,)).mean, p.mean.expand(ROWS, *variant.event_shape))
+
+
+def test_rows_are_independent_unless_declared(variant):
+    likelihood, x, z = variant.build(), variant.rows(ROWS), torch.randn(ROWS, LATENT)
+    together = likelihood(z).log_prob(x)
+    apart = torch.cat([likelihood(z[i : i + 1]).log_prob(x[i : i + 1]) for i in range(ROWS)])
+    assert torch.allclose(together, apart, rtol=1e-4, atol=1e-5) != likelihood.couples_batch
+
+
+def test_evaluation_is_deterministic_and_independent_for_all(variant):
+    likelihood, x, z = variant.build(), variant.rows(ROWS), torch.randn(ROWS, LATENT)
+    likelihood(z).log_prob(x)
+    likelihood.eval()
+    together = likelihood(z).log_prob(x)
+    apart = torch.cat([likelihood(z[i : i + 1]).log_prob(x[i : i + 1]) for i in range(ROWS)])
+    torch.testing.assert_close(together, apart)
+    assert torch.equal(together, likelihood(z).log_prob(x))
+
+
+def test_every_parameter_gets_a_finite_gradient(variant):
+    likelihood = variant.build()
+    likelihood(torch.randn(ROWS, LATENT)).log_prob(variant.rows(ROWS)).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in likelihood.parameters())
+
+
+def test_single_and_double_precision_agree(variant):
+    likelihood, x, z = variant.build().eval(), variant.rows(ROWS), torch.randn(ROWS, LATENT)
+    single = likelihood(z).log_prob(x)
+    double = likelihood.double()(z.double()).log_prob(x.double())
+    assert (single.dtype, double.dtype) == (torch.float32, torch.float64)
+    torch.testing.assert_close(single.double(), double, rtol=1e-5, atol=1e-4)
+
+
+def test_half_precision_networks_are_scored_in_single_precision(variant):
+    likelihood, x, z = variant.build().eval(), variant.rows(ROWS), torch.randn(ROWS, LATENT)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert likelihood(z).log_prob(x).dtype == torch.float32
+
+
+def test_a_network_of_another_width_is_refused_with_both_numbers(variant):
+    needed = math.prod(variant.build().features)
+    likelihood = variant.make(nn.Linear(LATENT, needed + 1), variant.event_shape)
+    with pytest.raises(ShapeError, match=rf"returned {needed + 1} numbers .* needs {needed} "):
+        likelihood(torch.zeros(ROWS, LATENT))
+
+
+def test_data_of_another_shape_is_refused(variant):
+    with pytest.raises(ShapeError, match="the data's events have shape"):
+        variant.build().check(torch.zeros(ROWS, 2, *variant.event_shape))
+
+
+@pytest.mark.parametrize("gap", [math.nan, math.inf])
+def test_gaps_are_refused(variant, gap):
+    x = variant.rows(ROWS)
+    x[1] = gap
+    with pytest.raises(DataError, match=rf"{x[1].numel()} of its values are NaN or infinite"):
+        variant.build().check(x)
+
+
+def test_a_configuration_rebuilds_it(variant):
+    likelihood = variant.build()
+    assert spec.rebuilds(likelihood, spec.describe(likelihood))
+    assert repr(spec.build(spec.describe(likelihood))) == repr(likelihood)
+
+
+@given(data=st.data())
+@pytest.mark.parametrize("name", VARIANTS)
+def test_values_and_gradients_are_finite_at_extreme_outputs(name, data):
+    variant = VARIANTS[name]
+    shape = variant.build().features
+    extreme = st.sampled_from([0.0, -1e-8, 1e-3, 0.5, -20.0, 90.0, 1e4, -1e4]) | st.floats(-1e4, 1e4, width=32)
+    output = data.draw(st.lists(extreme, min_size=math.prod(shape), max_size=math.prod(shape)))
+    network = Constant(torch.tensor(output).reshape(shape))
+    likelihood, x = variant.make(network, variant.event_shape), variant.rows(ROWS)
+    log_prob = likelihood(torch.zeros(ROWS, LATENT)).log_prob(x)
+    log_prob.sum().backward()
+    assert log_prob.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in likelihood.parameters())
+
+
+# Data outside the support
+
+
+def _grey(levels: int, *shape: int) -> Tensor:
+    return whole(levels, levels - 1).draw((ROWS, *shape))
+
+
+LINEAR = nn.Linear(LATENT, 1)
+REFUSALS = {
+    "grey Bernoulli": (likelihoods.Bernoulli(LINEAR, 3), torch.full((2, 3), 0.5), "relaxed=True"),
+    "bytes Bernoulli": (likelihoods.Bernoulli(LINEAR, 3), torch.full((2, 3), 255.0), "from 255 to 255, outside"),
+    "relaxed Bernoulli": (likelihoods.Bernoulli(LINEAR, 3, relaxed=True), -torch.ones(2, 3), "from -1 to -1, outside"),
+    "ContinuousBernoulli": (likelihoods.ContinuousBernoulli(LINEAR, 3), torch.full((2, 3), 1.5), r"outside \[0, 1\]"),
+    "too many levels": (likelihoods.Categorical(LINEAR, 3, 4), torch.full((2, 3), 4.0), "Raise `levels`"),
+    "between categories": (likelihoods.Categorical(LINEAR, 3, 4), torch.full((2, 3), 0.5), "not a whole number"),
+    "off a grid": (likelihoods.Categorical(LINEAR, 3, 4, grid=True), torch.full((2, 3), 0.5), "between the 4 levels"),
+    "off 256 levels": (
+        likelihoods.DiscretizedLogisticMixture(LINEAR, (1, 2, 2)),
+        torch.full((2, 1, 2, 2), 0.501),
+        "has 0.501, which lies between the 256 levels k/255",
+    ),
+    "bytes": (likelihoods.DiscretizedLogisticMixture(LINEAR, 3), torch.full((2, 3), 128.0), "Scale the data"),
+    "negative counts": (likelihoods.Poisson(LINEAR, 3), -torch.ones(2, 3), "counts start at 0"),
+    "fractional counts": (likelihoods.NegativeBinomial(LINEAR, 3), torch.full((2, 3), 1.5), "has 1.5, which is not"),
+    "logarithms of counts": (
+        likelihoods.ZeroInflatedNegativeBinomial(LINEAR, 3),
+        torch.full((2, 3), 0.7),
+        "before any normalisation or logarithm",
+    ),
+    "positive column": (likelihoods.Mixed(LINEAR, [Real(), Positive()]), torch.zeros(2, 2), r"column 1 \(positive\)"),
+    "binary column": (likelihoods.Mixed(LINEAR, [Binary()]), 2 * torch.ones(2, 1), r"column 0 \(binary\)"),
+    "categorical column": (likelihoods.Mixed(LINEAR, [Categorical(2)]), 2 * torch.ones(2, 1), "greatest value is 2"),
+    "count column": (likelihoods.Mixed(LINEAR, [Count()]), -torch.ones(2, 1), "least value is -1"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_data_outside_the_support_is_refused_with_the_way_out(name):
+    likelihood, x, message = REFUSALS[name]
+    with pytest.raises(DataError, match=message):
+        likelihood.check(x)
+
+
+@pytest.mark.parametrize("name", [k for k, v in VARIANTS.items() if v.build().outside_support(torch.rand(2, 7) - 9)])
+def test_values_outside_the_support_are_refused_when_scored(name):
+    variant = VARIANTS[name]
+    p = variant.build()(torch.zeros(ROWS, LATENT))
+    with pytest.raises(ValueError, match="within the support"):
+        p.log_prob(variant.rows(ROWS) - 9)
+
+
+def test_whole_bytes_over_255_are_on_the_grid():
+    x = torch.arange(256, dtype=torch.uint8).reshape(1, 256)
+    likelihood = likelihoods.DiscretizedLogisticMixture(LINEAR, 256)
+    assert likelihood.problem(x / 255) is None
+    assert likelihood.problem(x.half() / 255) is None
+
+
+BAD_SETTINGS = {
+    "`levels` of Categorical is 1": lambda: likelihoods.Categorical(LINEAR, 3, levels=1),
+    "`components` and `levels`": lambda: likelihoods.DiscretizedLogisticMixture(LINEAR, 3, components=0),
+    "a column has at least 1": lambda: Categorical(0),
+    "`value` of FixedScale is 0": lambda: FixedScale(0.0),
+    "`initial` of SharedScale is -1": lambda: SharedScale(-1.0),
+    "`memory` of OptimalScale": lambda: OptimalScale(0),
+    "StudentT was given OptimalScale": lambda: likelihoods.StudentT(LINEAR, 3, OptimalScale()),
+    "Binomial was given OptimalScale": lambda: likelihoods.NegativeBinomial(LINEAR, 3, OptimalScale()),
+}
+
+
+@pytest.mark.parametrize("message", BAD_SETTINGS)
+def test_settings_without_meaning_are_refused(message):
+    with pytest.raises(ConfigError, match=message):
+        BAD_SETTINGS[message]()
+
+
+# Promises of single likelihoods
+
+
+def test_the_relaxed_cross_entropy_is_the_mean_over_binarisations(float64):
+    likelihood = likelihoods.Bernoulli(nn.Linear(LATENT, 3), 3, relaxed=True)
+    assert not likelihood.is_normalised
+    grey, z = torch.rand(3), torch.randn(1, LATENT)
+    bits = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3)
+    weights = torch.where(bits == 1, grey, 1 - grey).prod(-1)
+    torch.testing.assert_close(likelihood(z).log_prob(grey)[0], (weights * likelihood(z).log_prob(bits)).sum())
+
+
+def test_the_strict_bernoulli_scores_no_grey():
+    with pytest.raises(ValueError, match="support"):
+        likelihoods.Bernoulli(nn.Linear(LATENT, 3), 3)(torch.zeros(1, LATENT)).log_prob(torch.full((3,), 0.5))
+
+
+def test_columns_of_a_table_add_up(float64):
+    variant = VARIANTS["Mixed"]
+    mixed, x, z = variant.build(), variant.rows(ROWS), torch.randn(5, ROWS, LATENT)
+    parts = mixed.output_given(z).split([c.parameters for c in mixed.columns], -1)
+    apart = [c.distribution(p) for c, p in zip(mixed.columns, parts, strict=True)]
+    torch.testing.assert_close(mixed(z).log_prob(x), sum(p.log_prob(x[:, i]) for i, p in enumerate(apart)))
+    torch.testing.assert_close(mixed(z).mean, torch.stack([p.mean for p in apart], -1))
+
+
+def test_the_parameters_of_an_image_follow_its_channels(float64):
+    output = torch.randn(4, 2, 3)
+    p = likelihoods.Normal(Constant(output), (2, 2, 3), ElementScale())(torch.zeros(1, LATENT))
+    torch.testing.assert_close(p.mean[0], output[:2])
+    torch.testing.assert_close(p.stddev[0], (10 * (output[2:] / 10).tanh()).exp())
+
+
+@pytest.mark.parametrize("columns", [[Binary(), Count()], [Binary(), Real()]])
+def test_a_table_is_a_code_only_if_every_column_is(columns):
+    assert likelihoods.Mixed(LINEAR, columns).is_discrete == all(c.is_discrete for c in columns)
+
+
+# Scales
+
+
+FAMILIES = {
+    "root mean square": (likelihoods.Normal, lambda e: e.square().mean().sqrt()),
+    "mean absolute": (likelihoods.Laplace, lambda e: e.abs().mean()),
+}
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest, float64: None):
+    """Give a likelihood's class and the scale that is best for errors."""
+    return FAMILIES[request.param]
+
+
+@pytest.fixture
+def locations(float64: None) -> Constant:
+    return Constant(torch.randn(5))
+
+
+def test_the_learned_scale_is_the_best_one(family, locations):
+    make, best = family
+    likelihood, x = make(locations.requires_grad_(False), 5), 0.05 * torch.randn(40, 5)
+    optimiser = torch.optim.LBFGS(
+        likelihood.parameters(), max_iter=200, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        value = -likelihood(torch.zeros(40, LATENT)).log_prob(x).mean()
+        value.backward()
+        return value
+
+    optimiser.step(loss)
+    torch.testing.assert_close(likelihood.scale().exp(), best(x - locations.output), rtol=1e-5, atol=0)
+
+
+def test_the_optimal_scale_maximises_the_batch_and_moves_no_gradient(family, locations):
+    make, best = family
+    x, z = torch.randn(7, 5), torch.zeros(3, 7, LATENT)
+    scale = best(x - locations.output)
+    optimal, fixed, raised, lowered = (
+        make(locations, 5, s)(z).log_prob(x).mean()
+        for s in (OptimalScale(), scale.item(), 1.001 * scale.item(), 0.999 * scale.item())
+    )
+    torch.testing.assert_close(optimal, fixed)
+    assert optimal > max(raised, lowered)
+    direct = make(locations, 5, 1.0)(z)
+    through = direct.with_log_scale(scale.log()).log_prob(x).mean()
+    gradients = [torch.autograd.grad(v, locations.output)[0] for v in (optimal, fixed, through)]
+    torch.testing.assert_close(gradients[0], gradients[1])
+    torch.testing.assert_close(gradients[0], gradients[2])
+
+
+def test_evaluation_uses_the_scale_of_the_training_batches(family, locations):
+    make, best = family
+    likelihood, z = make(locations, 5, OptimalScale(memory=2)), torch.zeros(6, LATENT)
+    torch.testing.assert_close(likelihood.scale().exp(), torch.tensor(1.0))
+    first, second = torch.randn(6, 5), 3 * torch.randn(6, 5)
+    likelihood(z).log_prob(first)
+    torch.testing.assert_close(likelihood.scale().exp(), best(first - locations.output))
+    likelihood(z).log_prob(second)
+    power = likelihood.scale.power
+    moments = [best(x - locations.output) ** power for x in (first, second)]
+    expected = ((0.25 * moments[0] + 0.5 * moments[1]) / 0.75) ** (1 / power)
+    likelihood.eval()
+    torch.testing.assert_close(likelihood(z).scale.expand(()), expected)
+    before = likelihood.scale().clone()
+    likelihood(z).log_prob(9 * second)
+    assert torch.equal(likelihood.scale(), before)
+
+
+def test_the_scale_of_training_is_part_of_the_state(locations):
+    trained, fresh = (likelihoods.Normal(locations, 5, OptimalScale()) for _ in range(2))
+    trained(torch.zeros(6, LATENT)).log_prob(9 * torch.randn(6, 5))
+    fresh.load_state_dict(trained.state_dict())
+    assert torch.equal(fresh.scale(), trained.scale())
+
+
+def test_perfect_reconstructions_have_a_finite_optimal_density(locations):
+    p = likelihoods.Normal(locations, 5, OptimalScale())(torch.zeros(1, LATENT))
+    assert p.log_prob(locations.output.detach()).isfinite()
+
+
+def test_a_number_stands_for_a_fixed_scale():
+    likelihood = likelihoods.Normal(LINEAR, 1, scale=0.25)
+    assert isinstance(likelihood.scale, FixedScale)
+    torch.testing.assert_close(likelihood(torch.zeros(1, LATENT)).stddev, torch.tensor([[0.25]]))
+
+
+def test_half_a_unit_of_variance_is_the_sum_of_squares(float64):
+    likelihood, x = likelihoods.Normal(nn.Linear(LATENT, 5), 5, scale=0.5**0.5), torch.randn(ROWS, 5)
+    p = likelihood(torch.randn(ROWS, LATENT))
+    squares = (x - p.mean).square().sum(-1)
+    torch.testing.assert_close(-p.log_prob(x), squares + 2.5 * math.log(math.pi))
