@@ -18,7 +18,7 @@ from vaekit.figures import Illustration, png, shown
 from vaekit.figures.charts import AXES, History
 from vaekit.files import write_text
 
-BROAD = 1.8
+BROAD = 1000
 
 
 class Embedded(NamedTuple):
@@ -102,4 +102,4 @@ def _embedded(figure: Illustration) -> Embedded:
     image = shown(figure.picture)
     height, width = image.shape[:2]
     content = base64.b64encode(png(image)).decode("ascii")
-    return Embedded(figure.name, figure.caption, content, width, height, broad=width > BROAD * height)
+    return Embedded(figure.name, figure.caption, content, width, height, broad=width > BROAD)
