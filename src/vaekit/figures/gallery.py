@@ -162,9 +162,7 @@ def _categories(exhibit: Exhibit, count: int) -> Illustration:
         x_ticks=[str(k) for k in range(count)],
         y_ticks=[f"group {group}" for group in groups],
     )
-    caption = (
-        "One group a row, the most used at the top; the others as drawn for the first image. Rows of equal images carry nothing."
-    )
+    caption = "One group a row, the most used at the top, the others as drawn for the first image. Equal images in a row: unused."
     return Illustration("categories", picture, caption)
 
 
