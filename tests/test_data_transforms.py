@@ -88,11 +88,19 @@ def test_dequantised_values_fill_their_cells() -> None:
     assert abs(within.var() - 1 / 12) < 0.002
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("p", [0.0, 1 / 255, 0.3, 254 / 255, 1.0])
-def test_binarised_values_have_grey_values_as_frequencies(p: float) -> None:
-    draws = vd.Binarize()(torch.full((200_000, 1), p))
+def test_binarised_values_have_grey_values_as_frequencies(p: float, dtype: torch.dtype) -> None:
+    draws = vd.Binarize()(torch.full((200_001, 1), p, dtype=dtype))
+    assert draws.dtype == dtype
     assert set(draws.unique().tolist()) <= {0.0, 1.0}
     assert abs(draws.mean().item() - p) <= 4 * (p * (1 - p) / len(draws)) ** 0.5
+
+
+def test_binarised_values_are_independent() -> None:
+    draws = vd.Binarize()(torch.full((100_000, 4), 0.5)) - 0.5
+    covariance = draws.T @ draws / len(draws)
+    torch.testing.assert_close(covariance, 0.25 * torch.eye(4), atol=4 * 0.25 / len(draws) ** 0.5, rtol=0)
 
 
 def test_binarised_draws_differ_and_static_ones_do_not() -> None:

@@ -273,8 +273,10 @@ def prepare(x: Tensor, scale: float, transforms: Sequence[Transform]) -> Tensor:
 
 def _floats(x: Tensor, scale: float, transforms: Sequence[Transform]) -> Tensor:
     """Scale and transform stored rows; double precision is kept."""
-    x = x if x.dtype == torch.float64 else x.to(torch.get_default_dtype())
-    x = x if scale == 1 else x / scale
+    if scale != 1:
+        x = x / scale
+    elif x.dtype != torch.float64:
+        x = x.to(torch.get_default_dtype())
     for transform in transforms:
         x = transform(x)
     return x

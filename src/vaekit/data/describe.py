@@ -65,7 +65,7 @@ class Facts:
 
 
 def numeric(x: Array, name: str) -> Array:
-    """Return an array in a type that can be computed with: booleans become 8-bit, foreign byte orders native.
+    """Return an array in a type that can be computed with: booleans become 8-bit, half precision single.
 
     Raises:
         DataError: for objects, text, dates, records and complex numbers.
@@ -79,6 +79,8 @@ def numeric(x: Array, name: str) -> Array:
         return x.view(np.uint8)
     if x.dtype.kind == "u" and x.dtype.itemsize > 2:
         return x.astype(np.int64 if x.dtype.itemsize == 4 else np.float64)
+    if x.dtype == np.float16:
+        return x.astype(np.float32)
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 

@@ -1,8 +1,8 @@
 """Training batches of data that fits: one tensor on the device, as it is stored, shuffled and gathered there.
 
 A batch is one gather of rows, a conversion to floats, and the transforms; no process, queue or copy from the host is
-involved. Images stay 8-bit: on one CPU core a batch of 128 digits is gathered and divided by 255 no slower than the same
-batch is gathered from floats (about 60 microseconds either way), with a quarter of the memory.
+involved. Images stay 8-bit: over epochs of MNIST on one core of a busy machine, a batch of 128 was gathered and scaled in 70
+microseconds, and gathered from ready floats, of which four times as many bytes pass through memory, in 90.
 """
 
 from __future__ import annotations
