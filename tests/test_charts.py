@@ -60,10 +60,15 @@ def test_classes_get_colours_and_names(convert):
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("left", "up")
 
 
-def test_numbers_get_a_colour_bar_and_nothing_gets_neither():
-    points = torch.rand(5, 2)
-    with_numbers, plain = figures.embedding(points, torch.rand(5)), figures.embedding(points)
-    assert len(with_numbers.axes) == 2
+@pytest.mark.parametrize("labels", [torch.rand(25), torch.ones(25), torch.arange(25)])
+def test_numbers_and_many_classes_get_a_colour_bar(labels):
+    drawn = figures.embedding(torch.rand(25, 2), labels)
+    assert len(drawn.axes) == 2
+    np.testing.assert_allclose(drawn.axes[0].collections[0].get_array(), labels)
+
+
+def test_points_without_labels_get_neither():
+    plain = figures.embedding(torch.rand(5, 2))
     assert len(plain.axes) == 1
     assert plain.axes[0].get_legend() is None
     assert list(plain.axes[0].get_xticks()) == []

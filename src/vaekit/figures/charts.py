@@ -96,11 +96,11 @@ def embedding(
     title: str = "codes",
     names: tuple[str, str] = ("", ""),
 ) -> Figure:
-    """Draw points of the plane, coloured by label: a legend for classes, a colour bar for numbers.
+    """Draw points of the plane, coloured by label: a legend for classes, a colour bar for numbers (and for over 20 classes).
 
     Arguments:
         points: shape (N, 2), such as two latents, or the result of `pca` or `tsne`.
-        labels: classes or numbers, shape (N,).
+        labels: classes as integers, or numbers as floats, shape (N,).
         label_names: the names of classes 0, 1, ...
         title: what is shown.
         names: of the two axes; without any, the axes have no numbers either.
@@ -118,11 +118,11 @@ def embedding(
         return figure
     values = np.asarray(labels)
     classes = np.unique(values)
-    if len(classes) > MOST_CLASSES or not np.all(classes == np.floor(classes)):
+    if len(classes) > MOST_CLASSES or np.issubdtype(values.dtype, np.floating):
         figure.colorbar(axes.scatter(xy[:, 0], xy[:, 1], c=values, cmap="viridis", **look), ax=axes, label="label")
         return figure
-    for order, label in enumerate(classes.astype(int)):
-        name = label_names[label] if label < len(label_names) else str(label)
+    for order, label in enumerate(classes):
+        name = label_names[label] if 0 <= label < len(label_names) else str(label)
         axes.scatter(*xy[values == label].T, color=_color(order, len(classes)), label=name, **look)
     axes.legend(
         loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8, markerscale=3 / look["s"] ** 0.25

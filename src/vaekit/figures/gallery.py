@@ -257,7 +257,7 @@ def _of_codes(
             continue
         for factor in range(min(2, labels.shape[1])):
             title = label_names[factor] if factor < len(label_names) else f"factor {factor}"
-            picture = embedding(points, labels[:, factor], title=f"codes coloured by {title}", names=axes)
+            picture = embedding(points, labels[:, factor].astype(float), title=f"codes coloured by {title}", names=axes)
             yield Illustration(f"{name}-{factor}", picture, f"{caption} Colour: {title}.")
 
 
