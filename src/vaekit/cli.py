@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -50,7 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
-    """Run one command, turning the errors that vaekit raises on purpose into one sentence."""
+    """Run one command, turning the errors that vaekit raises on purpose into one sentence.
+
+    Threads that wait for work sleep instead of spinning: on processors that other jobs use too, spinning threads make the
+    short steps of a small model several times slower.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from vaekit.errors import VaekitError
 
     module = import_module(f"vaekit.commands.{COMMANDS[name][0]}")

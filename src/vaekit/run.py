@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -58,6 +58,7 @@ class Run:
     progress: Progress | None = None
     checkpoint: str = "last"
     evaluation: Evaluation | None = None
+    _drawn: tuple[str, int, list[figures.Illustration]] | None = field(default=None, repr=False)
 
     @property
     def history(self) -> History:
@@ -95,8 +96,17 @@ class Run:
             write_text(self.folder / "evaluation.json", evaluation.to_json() + "\n")
         return evaluation
 
-    def illustrate(self, limit: int = 2000) -> Iterator[figures.Illustration]:
-        """Draw every figure that suits the model and the data, of at most `limit` test examples, and the course of training."""
+    def illustrate(self, limit: int = 2000) -> list[figures.Illustration]:
+        """Draw every figure that suits the model and the data, of at most `limit` test examples, and the course of training.
+
+        Figures that were drawn are kept until the weights, or the limit, change.
+        """
+        if self._drawn is None or self._drawn[:2] != (self.checkpoint, limit):
+            finished = [i._replace(picture=figures.shown(i.picture)) for i in self._illustrations(limit)]
+            self._drawn = (self.checkpoint, limit, finished)
+        return self._drawn[2]
+
+    def _illustrations(self, limit: int) -> Iterator[figures.Illustration]:
         data = self.needs_data()
         split = _filled(data, "test")
         yield from figures.illustrate(

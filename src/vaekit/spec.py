@@ -72,13 +72,18 @@ def describe_factory(factory: Callable[..., object]) -> dict[str, Plain]:
 def call(factory: Callable[..., nn.Module], *args: object, **keywords: object) -> nn.Module:
     """Call a factory, and remember how where its product does not keep what describes it."""
     module = factory(*args, **keywords)
+    described = describe_factory(factory)
+    named = {**described.get("init_args", {}), **{k: describe(v) for k, v in keywords.items()}}
+    _remember(module, _with_arguments(described["class_path"], named, [describe(a) for a in args]))
+    return module
+
+
+def _remember(module: nn.Module, spec: Mapping[str, Plain]) -> None:
+    """Note how a module was made, if it does not keep what describes it."""
     try:
         describe(module)
     except ConfigError:
-        described = describe_factory(factory)
-        named = {**described.get("init_args", {}), **{k: describe(v) for k, v in keywords.items()}}
-        module.__dict__[_REMEMBERED] = _with_arguments(described["class_path"], named, [describe(a) for a in args])
-    return module
+        module.__dict__[_REMEMBERED] = dict(spec)
 
 
 def build(spec: Plain) -> Any:
@@ -100,7 +105,10 @@ def build(spec: Plain) -> Any:
         return functools.partial(_target(inner), **_keywords(inner)) if inner.get("init_args") else _target(inner)
     if "class_path" not in spec:
         return {k: build(v) for k, v in spec.items()}
-    return _target(spec)(*_positional(spec), **_keywords(spec))
+    made = _target(spec)(*_positional(spec), **_keywords(spec))
+    if isinstance(made, nn.Module):
+        _remember(made, spec)
+    return made
 
 
 def rebuilds(module: nn.Module, spec: Plain) -> bool:
@@ -131,10 +139,17 @@ def _describe_object(value: object) -> dict[str, Plain]:
     if _REMEMBERED in vars(value):
         return dict(vars(value)[_REMEMBERED])
     parameters = list(inspect.signature(type(value)).parameters.values())
-    rest = [p for p in parameters if p.kind is p.VAR_POSITIONAL]
-    extra = list(value.children()) if isinstance(value, nn.Sequential) else getattr(value, rest[0].name) if rest else []
+    extra = _rest(value, parameters)
     named = {p.name: describe(_argument(value, p)) for p in parameters if _is_kept(value, p)}
     return _with_arguments(_path_of(type(value)), named, [describe(v) for v in extra])
+
+
+def _rest(value: object, parameters: list[inspect.Parameter]) -> list[object]:
+    """Read the arguments that a constructor takes as `*args`."""
+    if isinstance(value, nn.Sequential):
+        return list(value.children())
+    names = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL and type(value).__init__ is not nn.Module.__init__]
+    return list(getattr(value, names[0], ())) if names else []
 
 
 def _is_kept(value: object, parameter: inspect.Parameter) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 
 from jsonargparse import ArgumentParser
@@ -13,4 +14,6 @@ def call(function: Callable[..., None], arguments: Sequence[str]) -> None:
     summary = (function.__doc__ or "").strip().splitlines()[0]
     parser = ArgumentParser(prog=f"vaekit {name}", description=summary)
     parser.add_function_arguments(function, as_positional=True)
-    function(**vars(parser.instantiate(parser.parse_args(list(arguments)))))
+    flags = {f"--{p.name}" for p in inspect.signature(function).parameters.values() if p.default is False}
+    given = [f"{a}=true" if a in flags else a for a in arguments]
+    function(**vars(parser.instantiate(parser.parse_args(given))))

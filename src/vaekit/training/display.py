@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
@@ -52,11 +53,14 @@ class Display:
         shown = {name: f"{values[name]:.2f}" for name in ("loss", "rate", "distortion")}
         self.progress.update(self.task, completed=step, epoch=epoch, speed=f"{speed:,.0f}", **shown)
 
-    def evaluated(self, split: str, epoch: int, values: Row, note: str = "") -> None:
-        """Say the result of an evaluation in a line of its own."""
-        terms = ", ".join(f"{name} {values[name]:.2f}" for name in ("loss", "distortion", "rate"))
-        self.console.print(f"epoch {epoch}: {split} {terms} nats{note}", highlight=False)
+    def finished_epoch(self, epoch: int, splits: Mapping[str, Row]) -> None:
+        """Say the results of an epoch in one line: the loss of each split, and its parts."""
+        parts = (
+            f"{split} {row['loss']:.2f} (distortion {row['distortion']:.2f}, rate {row['rate']:.2f})"
+            for split, row in splits.items()
+        )
+        self.say(f"epoch {epoch}, loss in nats: {'; '.join(parts)}")
 
     def say(self, text: str) -> None:
         """Print a line above the live one."""
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -179,32 +179,33 @@ class Trainer:
         epoch = self.progress.epoch + 1
         average = self.progress.epoch_average()
         self.recorder.record("epoch", self.taken, epoch, average, [])
-        self.display.evaluated("train", epoch, average)
+        found = {"train": average}
         self._advance_schedule(each_step=False)
         self.progress.next_epoch()
         with self._averaged():
             if len(self.data.validation) and epoch % self.settings.evaluate_every == 0:
-                self._validate(epoch)
+                found["validation"] = self._validate(epoch)
             if len(self.data.test) and self.settings.test_every and epoch % self.settings.test_every == 0:
-                self._evaluate("test", epoch)
+                found["test"] = self._evaluate("test", epoch)
             if self.settings.figures_every and epoch % self.settings.figures_every == 0 and self.fabric.is_global_zero:
                 self.snapshots.take(epoch, self.taken)
+        self.display.finished_epoch(epoch, found)
         self.saver.save_last()
 
-    def _validate(self, epoch: int) -> None:
+    def _validate(self, epoch: int) -> Row:
         """Evaluate on the validation split, keep the best checkpoints, and stop where patience ends."""
-        loss = self._evaluate("validation", epoch)["loss"]
-        self.progress.judge(loss)
-        self.saver.keep_if_best(loss, epoch)
+        values = self._evaluate("validation", epoch)
+        self.progress.judge(values["loss"])
+        self.saver.keep_if_best(values["loss"], epoch)
         patience = self.settings.patience
         if patience is not None and self.progress.waited >= patience:
             self.progress.finished = True
             self.display.say(f"stopped early: no better validation loss in {patience} evaluations")
+        return values
 
     def _evaluate(self, split: str, epoch: int) -> Row:
         reading = self.judge(split)
         self.recorder.record(split, self.taken, epoch, reading.values, reading.rates)
-        self.display.evaluated(split, epoch, reading.values)
         return reading.values
 
     @torch.no_grad()
