@@ -53,22 +53,38 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """Three splits, what is known of them, and their transforms. Made by `vaekit.data.open`.
+class About:
+    """What is known of a data set besides its rows.
 
     Attributes:
         name: what the data is called in messages and reports.
-        train: what the model is fitted to.
-        validation: what checkpoints are compared by.
-        test: what results are stated for.
         facts: shape, type, range and grid of the stored values.
-        transforms: what the values go through; those for training only are left out in evaluation.
-        reason: why these transforms were chosen.
-        automatic: whether the user left the choice of transforms open.
         label_names: names of the classes, or of the factors.
         columns: for a table, the kind of each column.
         column_names: for a table, the name of each column.
         notes: what else the user is told.
+    """
+
+    name: str
+    facts: Facts
+    label_names: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    column_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three splits, what is known of them, and their transforms. Made by `vaekit.data.open`.
+
+    Attributes:
+        about: names, kinds of columns, and facts, which are attributes of the data set too.
+        train: what the model is fitted to.
+        validation: what checkpoints are compared by.
+        test: what results are stated for.
+        transforms: what the values go through; those for training only are left out in evaluation.
+        reason: why these transforms were chosen.
+        automatic: whether the user left the choice of transforms open.
         opened_by: the arguments of `vaekit.data.open`, with the transforms as they are here, that give this data again.
 
     Example:
@@ -78,19 +94,39 @@ class Dataset:
         (16, 2, 2, (3,))
     """
 
-    name: str
+    about: About
     train: Split
     validation: Split
     test: Split
-    facts: Facts
     transforms: tuple[Transform, ...] = ()
     reason: str = ""
     automatic: bool = False
-    label_names: tuple[str, ...] = ()
-    columns: tuple[Column, ...] = ()
-    column_names: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
     opened_by: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        """What the data is called in messages and reports."""
+        return self.about.name
+
+    @property
+    def facts(self) -> Facts:
+        """Shape, type, range and grid of the stored values."""
+        return self.about.facts
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the classes, or of the factors; empty where there are none."""
+        return self.about.label_names
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """For a table, the kind of each column."""
+        return self.about.columns
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """For a table, the name of each column."""
+        return self.about.column_names
 
     @property
     def event_shape(self) -> Shape:

@@ -177,7 +177,7 @@ def tell(data: Dataset) -> list[str]:
         lines.append(_constant(data))
     if data.transforms:
         lines.append(f"Transforms: {', '.join(type(t).__name__ for t in data.transforms)}. {data.reason}".strip())
-    return lines + [note for note in data.notes if note]
+    return lines + [note for note in data.about.notes if note]
 
 
 def _rows(data: Dataset) -> str:

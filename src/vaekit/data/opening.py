@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from vaekit.data.dataset import RESIDENT_BYTES, Dataset, Split, prepare
+from vaekit.data.dataset import RESIDENT_BYTES, About, Dataset, Split, prepare
 from vaekit.data.describe import Facts, chunks, inspect, missing, numeric, tell_missing
 from vaekit.data.labels import as_context, encode_labels
 from vaekit.data.reading import Opened, read
@@ -65,19 +65,9 @@ def open(
         found, facts = _made_once(found, facts, transform)
     splits = _splits(found, labels, {"validation": validation, "test": test}, seed, len(names) if context else None)
     asked = {"validation": validation, "test": test, "seed": seed, "context": context, "drop_missing": drop_missing}
-    data = Dataset(
-        name=found.name,
-        train=splits["train"],
-        validation=splits["validation"],
-        test=splits["test"],
-        facts=facts,
-        transforms=once,
-        label_names=names,
-        columns=found.columns,
-        column_names=found.column_names,
-        notes=(found.report,),
-        opened_by={"source": source, "options": options, **asked},
-    )
+    about = About(found.name, facts, names, found.columns, found.column_names, (found.report,))
+    parts = splits["train"], splits["validation"], splits["test"]
+    data = Dataset(about, *parts, once, opened_by={"source": source, "options": options, **asked})
     if transforms is not None:
         return data.with_transforms(transforms)
     proposal = data.propose()
