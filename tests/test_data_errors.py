@@ -40,6 +40,8 @@ def missing_path(folder: Path) -> Path:
 REFUSED: dict[str, tuple[Callable[[Path], Any], dict[str, Any], tuple[str, ...]]] = {
     "missing path": (missing_path, {}, ("There is no file", "Did you mean", "faces")),
     "misspelt name": (just("mnits"), {}, ("`mnits`", "Did you mean `mnist`?")),
+    "CelebA without its folder": (just("celeba"), {}, ("CelebA is not downloaded", "folder")),
+    "name of a public set": (just("cifar10"), {}, ("`hf:cifar10`",)),
     "unknown path": (just("no/such/file.npy"), {}, ("no/such/file.npy", ".csv", "digits")),
     "unknown type": (just(3), {}, ("of type int", "an array")),
     "unknown suffix": (saved("x.xyz", b"?"), {}, ("'.xyz'", "is not known", ".npy")),

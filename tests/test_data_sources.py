@@ -257,6 +257,16 @@ def test_large_files_stay_on_the_disk(tmp_path: Path, monkeypatch: pytest.Monkey
     assert data.facts == held.facts
 
 
+@pytest.mark.parametrize("name", ["mnist", "other"])
+def test_data_kept_in_one_folder_is_opened_by_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / name).mkdir()
+    write_idx_folder(tmp_path / name)
+    monkeypatch.setenv("VAEKIT_DATA", str(tmp_path))
+    data = vd.open(name)
+    assert data.name == name
+    assert len(data.test) == 4
+
+
 def test_digits_are_those_of_scikit_learn() -> None:
     from sklearn.datasets import load_digits
 

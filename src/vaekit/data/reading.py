@@ -3,12 +3,17 @@
 A string is looked up in this order: a built-in name (digits, rectangles, mnist, fashion-mnist), `hf:owner/name` (held) and
 `hf-stream:owner/name` (read on demand), a path. So a name means the same data in every folder; a folder called mnist is
 written `./mnist`.
+
+Paths, and the public sets by their built-in names, are also looked for in the folder that the environment variable VAEKIT_DATA
+names, so that one who keeps data sets in one place, or has no connection, opens them by name: $VAEKIT_DATA/mnist, as mnist.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -23,7 +28,7 @@ from vaekit.errors import ConfigError, DataError
 Opened: TypeAlias = str | Path | Array | Tensor | Source | Rectangles | tuple[Array | Tensor, Array | Tensor]
 Kind = TypeVar("Kind", Decoding, ArrayFile, Table)
 
-HUB_NAMES, STREAM = ("mnist", "fashion-mnist"), "hf-stream:"
+HUB_NAMES, STREAM, FOLDER = ("mnist", "fashion-mnist"), "hf-stream:", "VAEKIT_DATA"
 NAMES = ("digits", "rectangles", *HUB_NAMES)
 KINDS = (
     "an array, a .npy, .npz, .mat, .csv or .parquet file, an IDX or .amat file or a folder of them, a folder of .npy files, of "
@@ -72,26 +77,31 @@ def _array(x: Array | Tensor) -> Array:
 
 
 def _read_named(name: str, options: Options | None) -> Source:
-    if name == "digits":
+    built_in: dict[str, Callable[[], Source]] = {
+        "digits": read_digits,
+        "rectangles": partial(read_rectangles, Rectangles()),
+    }
+    if name in built_in:
         _none(options, name)
-        return read_digits()
-    if name == "rectangles":
-        _none(options, name)
-        return read_rectangles(Rectangles())
-    if name in HUB_NAMES or name.startswith("hf:"):
-        from vaekit.data.hub import read_hub
-
-        return read_hub(name, _options(options, Decoding, name))
-    if name.startswith(STREAM):
-        from vaekit.data.hub import stream_hub
-
-        return stream_hub("hf:" + name.removeprefix(STREAM), _options(options, Decoding, name))
-    path = Path(name).expanduser()
+        return built_in[name]()
+    local = Path(os.environ.get(FOLDER, "")) / name
+    if name.startswith(("hf:", STREAM)) or (name in HUB_NAMES and not (os.environ.get(FOLDER) and local.is_dir())):
+        return _read_public(name, _options(options, Decoding, name))
+    path = local if name in HUB_NAMES else Path(name).expanduser()
+    path = path if path.exists() else local
     if path.is_dir():
         return _read_folder(path, options)
     if path.is_file():
         return _read_file(path, options)
-    raise DataError(_not_found(name, path))
+    raise DataError(_not_found(name, Path(name).expanduser()))
+
+
+def _read_public(name: str, decoding: Decoding) -> Source:
+    from vaekit.data import hub
+
+    if name.startswith(STREAM):
+        return hub.stream_hub("hf:" + name.removeprefix(STREAM), decoding)
+    return hub.read_hub(name, decoding)
 
 
 def _read_file(path: Path, options: Options | None) -> Source:
@@ -147,6 +157,8 @@ def _not_found(name: str, path: Path) -> str:
     near = get_close_matches(name, NAMES, 1) or [str(path.parent / n) for n in get_close_matches(path.name, beside, 1)]
     hint = f" Did you mean `{near[0]}`?" if near else ""
     public = f" A public set of that name is written `hf:{name}`." if "." not in name and not near else ""
+    if name == "celeba":
+        public = " CelebA is not downloaded: give the folder where its package is unpacked."
     return f"There is no file, folder or data set `{name}`.{hint}{public} Data is opened from {KINDS}."
 
 
