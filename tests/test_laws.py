@@ -31,6 +31,7 @@ from catalogue import (
 from torch import Tensor
 
 from vaekit import VAE, posteriors, priors
+from vaekit.conditional import unvalidated
 from vaekit.errors import ConfigError
 from vaekit.objectives import ELBO, Objective, Terms
 
@@ -51,6 +52,11 @@ PAIRS = {
     if refusal(parts.get("prior", STANDARD), parts.get("posterior"), objective) is None
 }
 NETWORKS = {name: pair for name, pair in PAIRS.items() if name.startswith(("encoder", "decoder"))}
+DEVICES = {
+    name: pair
+    for name, pair in PAIRS.items()
+    if name.endswith(("-ELBO", "-IWAE-5")) and not name.startswith(("prior zuko", "prior a user's"))
+}
 INDEPENDENT = {name: pair for name, pair in PAIRS.items() if not name.startswith(COUPLING)}
 
 
@@ -162,6 +168,14 @@ def test_every_combination_trains_a_step_or_says_why_not(prior, posterior, likel
             objective(model, x)
         return
     assert_trains(model, objective(model, x))
+
+
+@pytest.mark.parametrize(("parts", "objective"), cases(DEVICES))
+def test_a_step_names_no_device_and_reads_no_value_back(parts, objective):
+    model, x = compose(**parts).to("meta"), rows_for(parts).to("meta")
+    with unvalidated(model):
+        objective(model, x).loss.backward()
+    assert {p.grad.device.type for p in model.parameters()} == {"meta"}
 
 
 @pytest.mark.parametrize(("parts", "objective"), cases(INDEPENDENT))

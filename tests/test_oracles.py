@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from catalogue import OBJECTIVES, cases
 from linear_gaussian import Cubature, LinearGaussian, affine, unbounded
 from torch import Tensor, nn
 
@@ -121,6 +122,16 @@ def test_bounds_rise_with_samples_towards_the_likelihood():
     levels = torch.stack([*(e.mean() for e in estimates), truth.marginal.log_prob(x[0])])
     errors = torch.stack([*(e.std() for e in estimates), torch.tensor(0.0)]) / math.sqrt(len(x))
     assert (levels.diff() > 4 * torch.hypot(errors[1:], errors[:-1])).all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("objective", cases(OBJECTIVES))
+def test_what_says_it_is_a_bound_is_below_the_likelihood(objective):
+    truth = random_truth()
+    model, x = truth.model(truth.best_diagonal_posterior()), truth.marginal.sample((1,)).expand(20_000, -1)
+    bound = objective(model, x).bound
+    assert objective.is_bound
+    assert (bound.mean() - truth.marginal.log_prob(x[0])).item() < 4 * bound.std().item() / math.sqrt(len(x))
 
 
 @torch.no_grad()
