@@ -22,6 +22,8 @@ from torch.nn import functional as F
 
 from vaekit.distributions.discrete import Levels, draw_categories
 
+INFINITE = 1e30  # of which the logistic sigmoid is 1, with slope 0, without the NaN of 0 * infinity
+
 
 class DiscretizedLogisticMixture(Distribution):
     r"""Pixels drawn from mixtures of discretised logistics, their channels coupled (Salimans et al., 2017, PixelCNN++).
@@ -114,11 +116,11 @@ class DiscretizedLogisticMixture(Distribution):
     def _log_mass(self, y: Tensor, centre: Tensor, log_scale: Tensor) -> Tensor:
         """Return the log-mass of levels y of a channel, shape (*B, 1, N), around centres, shape (*B, K, N)."""
         half_bin, precision = 1 / (self.levels - 1), (-log_scale).exp()
-        first, last = y < -1 + half_bin, y > 1 - half_bin
-        below_upper = F.logsigmoid((y + half_bin - centre) * precision).masked_fill(last, 0)
-        above_lower = F.logsigmoid((centre - y + half_bin) * precision).masked_fill(first, 0)
-        width = (-torch.expm1(-2 * half_bin * precision)).log()
-        return below_upper + above_lower + torch.where(first | last, 0, width)
+        first, last = y < -1 + half_bin, y > 1 - half_bin  # their bins reach to infinity
+        offset, half = (y - centre) * precision, half_bin * precision
+        below_upper = F.logsigmoid(half + offset + INFINITE * last)
+        above_lower = F.logsigmoid(half - offset + INFINITE * first)
+        return below_upper + above_lower + (-torch.expm1(-2 * half)).log() * ~(first | last)
 
     def _rounded_mean(self, centre: Tensor, log_scale: Tensor) -> Tensor:
         """Return the mean on [-1, 1] of one rounded logistic: the bin width times the sum of P(Y > edge), less 1."""

@@ -153,7 +153,7 @@ class OptimalScale(Scale):
     moment: Tensor
     weight: Tensor
 
-    def __init__(self, memory: int = 100) -> None:
+    def __init__(self, memory: int = 20) -> None:
         super().__init__()
         if memory < 1:
             raise ConfigError(f"`memory` of OptimalScale is {memory}; it is a number of batches, at least 1.")
