@@ -1,20 +1,23 @@
 r"""Rows on the disk, read on demand at constant memory, and the order in which an epoch visits them.
 
 Rows lie in *blocks* that are cheap to read whole: runs of some 64 KiB of a memory-mapped array, row groups of a parquet
-file. An epoch visits them in a block shuffle: the blocks are permuted, and the rows of as many successive blocks as make up
-16 MiB are permuted together. Its memory does not grow with the data, its reads are local, and it is a function of the
-seed and the epoch alone. It mixes less than a permutation of all rows: two rows of one block are visited within the same
-16 MiB. Where neighbours in the file are alike (sorted by class), some 256 blocks in a buffer still mix them.
+file. An epoch visits them in a block shuffle: the blocks are permuted, and the rows of successive blocks, 16 MiB of them
+and at least four blocks, are permuted together. Its memory does not grow with the data, its reads are local, and it is a
+function of the seed and the epoch alone. It mixes less than a permutation of all rows: two rows of one block are visited
+within the same 16 MiB. Where neighbours are alike (a file sorted by class), the some 256 blocks of 64 KiB still mix them.
 
-Pages of a mapped file count as resident until they are given back, so every read gives them back at once.
+Mapped files are read by system calls, not through the mapping: pages that a program touches count as its own memory, and
+a recent Linux maps up to 2 MiB around each.
 """
 
 from __future__ import annotations
 
-import mmap
+import os
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any, TypeAlias
 
@@ -22,8 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vaekit.data.source import Array, Stored
+from vaekit.errors import DataError
 
-BLOCK_BYTES, BUFFER_BYTES = 2**16, 2**24
+BLOCK_BYTES, BUFFER_BYTES, GAP_BYTES, FEWEST = 2**16, 2**24, 2**12, 4
 Indices: TypeAlias = npt.NDArray[np.int64]
 
 
@@ -56,19 +60,22 @@ class Rows(ABC):
         return Subset(self, rows)
 
     def sample(self, rows: int) -> Array:
-        """Read about as many rows as asked for, in a few whole blocks that are spread evenly."""
+        """Read about as many rows as asked for, in runs from blocks that are spread evenly."""
         blocks = len(self.bounds) - 1
-        wanted = min(blocks, max(1, rows * blocks // max(1, len(self))))
+        wanted = min(blocks, max(FEWEST, rows * blocks // max(1, len(self))))
         chosen = np.unique(np.linspace(0, blocks - 1, wanted, dtype=np.int64))
-        spans = [slice(self.bounds[block], self.bounds[block + 1]) for block in chosen]
-        return np.concatenate([self[span] for span in spans])[:rows]
+        ends = np.minimum(self.bounds[chosen] + -(-rows // len(chosen)), self.bounds[chosen + 1])
+        return np.concatenate([self[first:last] for first, last in zip(self.bounds[chosen], ends, strict=True)])
 
 
 class StoredRows(Rows):
-    """A memory-mapped array (or any other) whose pages are given back after every read.
+    """The rows of an array: read from its file where it is memory-mapped, so that they do not stay resident.
 
     Arguments:
         array: the values, shape (N, *event).
+
+    Raises:
+        DataError: in use, if the file was cut short.
 
     Example:
         >>> StoredRows(np.arange(5)).subset(np.array([1, 3, 4]))[1:]
@@ -78,15 +85,39 @@ class StoredRows(Rows):
     def __init__(self, array: Array) -> None:
         self.array = array
         self.shape, self.dtype = array.shape, array.dtype
-        block = max(1, BLOCK_BYTES // max(1, prod(array.shape[1:]) * array.dtype.itemsize))
-        self.bounds = np.append(np.arange(0, len(array), block), len(array))
-        self._values, self._mapping = np.asarray(array), _mapping(array)
+        self._row_bytes = prod(array.shape[1:]) * array.dtype.itemsize
+        self.bounds = np.append(np.arange(0, len(array), max(1, BLOCK_BYTES // max(1, self._row_bytes))), len(array))
+        self._file, self._start = _file_of(array) or (-1, 0)
+        if self._file >= 0:
+            weakref.finalize(self, os.close, self._file)
 
     def take(self, rows: Indices) -> Array:
-        read = self._values[rows]
-        if self._mapping is not None:
-            self._mapping.madvise(mmap.MADV_DONTNEED)
+        if self._file < 0:
+            return np.asarray(self.array)[rows]
+        read = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        near = 1 + GAP_BYTES // max(1, self._row_bytes)
+        spans = np.flatnonzero(np.diff(rows, prepend=-near - 1, append=len(self) + near) > near).tolist()
+        for here, end in pairwise(spans):
+            first, last = int(rows[here]), int(rows[end - 1]) + 1
+            if last - first == end - here:
+                self._fill(read[here:end], first)
+            else:
+                around = np.empty((last - first, *self.shape[1:]), self.dtype)
+                self._fill(around, first)
+                read[here:end] = around[rows[here:end] - first]
         return read
+
+    def _fill(self, values: Array, first: int) -> None:
+        """Read successive rows from the file."""
+        wanted, at = memoryview(values.reshape(-1).view(np.uint8).data), self._start + first * self._row_bytes
+        while len(wanted):
+            count = os.preadv(self._file, [wanted], at)
+            if not count:
+                raise DataError(
+                    f"`{getattr(self.array, 'filename', None)}` ends before row {first + len(values)} of {len(self)}: it was "
+                    f"cut short. Restore the file."
+                )
+            wanted, at = wanted[count:], at + count
 
 
 class Subset(Rows):
@@ -111,14 +142,24 @@ def stored(x: Stored) -> Rows:
     return x if isinstance(x, Rows) else StoredRows(np.asanyarray(x))
 
 
-def _mapping(array: Array) -> mmap.mmap | None:
-    """Return the mapping of a file that an array looks into, if its pages may be given back: private changes may not."""
-    if getattr(array, "mode", "r") == "c" or not hasattr(mmap, "MADV_DONTNEED"):
+def _file_of(array: Array) -> tuple[int, int] | None:
+    """Open the file that a memory-mapped array looks into, and return its descriptor and where in it the array begins.
+
+    None where the values may differ from those of the file (private changes), or do not lie there in one piece, and where
+    the system has no `preadv`.
+    """
+    root = array
+    while isinstance(root.base, np.ndarray):
+        root = root.base
+    if not isinstance(root, np.memmap) or root.mode == "c" or root.filename is None:
         return None
-    base: object = array
-    while isinstance(base, np.ndarray):
-        base = base.base
-    return base if isinstance(base, mmap.mmap) else None
+    if not (array.size and array.flags.c_contiguous and hasattr(os, "preadv")):
+        return None
+    within = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+    try:
+        return os.open(root.filename, os.O_RDONLY), root.offset + within
+    except OSError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -158,5 +199,6 @@ class BlockShuffle:
 
 
 def buffer_rows(rows: Rows) -> int:
-    """Return how many rows make up a buffer of the block shuffle."""
-    return max(1, BUFFER_BYTES // max(1, prod(rows.shape[1:]) * rows.dtype.itemsize))
+    """Return how many rows make up a buffer of the block shuffle: 16 MiB of them, or four blocks."""
+    usual = BUFFER_BYTES // max(1, prod(rows.shape[1:]) * rows.dtype.itemsize)
+    return max(1, usual, FEWEST * len(rows) // (len(rows.bounds) - 1))

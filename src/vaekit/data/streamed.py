@@ -1,4 +1,4 @@
-"""Training batches of data larger than memory: rows are read in a block shuffle, by a thread that runs ahead of the model.
+"""Training batches of data larger than memory: rows are read in a block shuffle, by a thread that is one chunk ahead.
 
 The order is a function of the seed and the epoch (`vaekit.data.rows`), whatever the number of processes. Each process reads
 its own rows alone: its contiguous part of every global batch. To start in the middle of an epoch it skips what lies before
@@ -7,9 +7,9 @@ without reading it.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -20,7 +20,6 @@ from vaekit.data.batches import Batch, Loader, count_steps, part
 from vaekit.data.rows import BlockShuffle, Indices, buffer_rows, stored
 from vaekit.data.source import Array, Stored
 
-AHEAD = 8
 Item = TypeVar("Item")
 
 
@@ -66,9 +65,27 @@ class StreamedLoader(Loader):
 
     def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of epoch `index` from batch `start` on; a process without rows gets one row of share 0."""
-        for share, arrays in ahead(self._read(index, start), AHEAD):
-            x, *context = (torch.from_numpy(a).to(self.device, non_blocking=True) for a in arrays)
-            yield Batch((self.prepare(x), *context), share)
+        chunks = ahead(self._chunks(index, start))
+        held, used = [torch.empty(0)] * (1 + len(self.context)), 0
+        try:
+            for batch in range(start, self.steps):
+                mine, share = self._part(batch)
+                pieces, needed = [], mine.stop - mine.start
+                while needed > len(held[0]) - used:
+                    pieces.append([values[used:] for values in held])
+                    needed -= len(held[0]) - used
+                    held, used = next(chunks), 0
+                pieces.append([values[used : used + needed] for values in held])
+                used += needed
+                x, *context = (self._moved(parts) for parts in zip(*pieces, strict=True))
+                yield Batch((self.prepare(x), *context), share)
+        finally:
+            chunks.close()
+
+    def _moved(self, parts: Sequence[Tensor]) -> Tensor:
+        """Put what one batch takes from successive chunks together, on the device."""
+        moved = [values.to(self.device, non_blocking=True) for values in parts if len(values)]
+        return moved[0] if len(moved) == 1 else torch.cat(moved)
 
     def _part(self, batch: int) -> tuple[slice, float]:
         """Return this process's rows of a global batch, and their share of it."""
@@ -85,44 +102,27 @@ class StreamedLoader(Loader):
         mine: Indices = chunk[(batch >= start) & (within >= lower) & (within < upper)]
         return mine
 
-    def _gathered(self, index: int, start: int) -> Iterator[list[Array]]:
+    def _chunks(self, index: int, start: int) -> Iterator[list[Tensor]]:
         """Yield this process's rows of an epoch in their order, a chunk at a time: x and context."""
         for first, chunk in self.order.chunks(index, start * self.batch_size):
             rows = self._mine(first, chunk, start)
             ascending = np.argsort(rows)
             back = np.empty_like(ascending)
             back[ascending] = np.arange(len(rows))
-            yield [self.x.take(rows[ascending])[back], *(c[rows] for c in self.context)]
-
-    def _read(self, index: int, start: int) -> Iterator[tuple[float, list[Array]]]:
-        """Cut the chunks into this process's batches, each with its share."""
-        chunks = self._gathered(index, start)
-        held, used = next(chunks, [np.empty(0)]), 0
-        for batch in range(start, self.steps):
-            mine, share = self._part(batch)
-            pieces, needed = [], mine.stop - mine.start
-            while needed > len(held[0]) - used:
-                pieces.append([a[used:] for a in held])
-                needed -= len(held[0]) - used
-                held, used = next(chunks), 0
-            pieces.append([a[used : used + needed] for a in held])
-            used += needed
-            yield share, [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+            arrays = [self.x.take(rows[ascending])[back], *(values[rows] for values in self.context)]
+            tensors = [torch.from_numpy(values) for values in arrays]
+            yield [values.pin_memory() for values in tensors] if self.device.type == "cuda" else tensors
 
 
-def ahead(items: Iterator[Item], depth: int) -> Iterator[Item]:
-    """Yield items that a thread gets `depth` ahead of their use; errors are raised where their item would come.
+def ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
+    """Yield items that a thread gets while the one before is in use; errors are raised where their item would come.
 
     Example:
-        >>> list(ahead(iter("abc"), depth=2))
+        >>> list(ahead(iter("abc")))
         ['a', 'b', 'c']
     """
-    end = object()
-    thread = ThreadPoolExecutor(1)
-    try:
-        pending = deque(thread.submit(next, items, end) for _ in range(depth))
-        while (item := pending.popleft().result()) is not end:
-            pending.append(thread.submit(next, items, end))
-            yield item  # type: ignore[misc]
-    finally:
-        thread.shutdown(cancel_futures=True)
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(lambda: [*islice(items, 1)])
+        while item := coming.result():
+            coming = thread.submit(lambda: [*islice(items, 1)])
+            yield item[0]
