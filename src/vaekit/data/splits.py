@@ -50,7 +50,9 @@ def split_rows(rows: int, fractions: Mapping[str, float], seed: int) -> dict[str
     return {part: np.sort(drawn) for part, drawn in zip([*counts, "train"], [*cut, rest], strict=True)}
 
 
-def plan(sizes: Mapping[str, int], wanted: Mapping[str, float | None], seed: int) -> dict[str, tuple[str, Indices | None]]:
+def plan(
+    sizes: Mapping[str, int], wanted: Mapping[str, float | None], seed: int
+) -> dict[str, tuple[str, Indices | None]]:
     """Say, for each of train, validation and test, which part of a source its rows come from, and which rows (None: all).
 
     Arguments:
