@@ -72,6 +72,17 @@ class Variant:
         return points.reshape(-1, 1, *self.unit), masses.prod(-1, keepdim=True)
 
 
+class Constant(nn.Module):
+    """A network that returns the same numbers for every latent."""
+
+    def __init__(self, output: Tensor) -> None:
+        super().__init__()
+        self.output = nn.Parameter(output)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.output.expand(len(z), *self.output.shape)
+
+
 def _steps(n: int, limit: float) -> Tensor:
     return torch.linspace(-limit, limit, n)
 
