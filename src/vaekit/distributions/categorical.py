@@ -67,7 +67,8 @@ class OneHotCategoricals(Distribution):
         return self._one_hot(drawn.reshape(probs.shape[:-1]))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return (value.unflatten(-1, self.logits.shape[-2:]) * self.log_probs).sum((-2, -1))
+        blocks: Tensor = value.unflatten(-1, self.logits.shape[-2:])
+        return (blocks * self.log_probs).sum((-2, -1))
 
     def entropy(self) -> Tensor:
         return -(self.log_probs.exp() * self.log_probs).sum((-2, -1))
@@ -132,7 +133,7 @@ class RelaxedCategoricals(Distribution):
         return (hard + (relaxed - relaxed.detach())).flatten(-2)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_y = value.unflatten(-1, self.logits.shape[-2:]).clamp_min(TINY).log()
+        log_y: Tensor = value.unflatten(-1, self.logits.shape[-2:]).clamp_min(TINY).log()
         categories = self.logits.new_tensor(float(self.logits.shape[-1]))
         temperature = torch.as_tensor(self.temperature, dtype=self.logits.dtype, device=self.logits.device)
         score = self.logits - temperature * log_y

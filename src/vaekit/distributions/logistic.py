@@ -118,8 +118,8 @@ class DiscretizedLogisticMixture(Distribution):
         half_bin, precision = 1 / (self.levels - 1), (-log_scale).exp()
         first, last = y < -1 + half_bin, y > 1 - half_bin  # their bins reach to infinity
         offset, half = (y - centre) * precision, half_bin * precision
-        below_upper = F.logsigmoid(half + offset + INFINITE * last)
-        above_lower = F.logsigmoid(half - offset + INFINITE * first)
+        below_upper = F.logsigmoid(half + offset + INFINITE * last.to(offset.dtype))
+        above_lower = F.logsigmoid(half - offset + INFINITE * first.to(offset.dtype))
         return below_upper + above_lower + (-torch.expm1(-2 * half)).log() * ~(first | last)
 
     def _rounded_mean(self, centre: Tensor, log_scale: Tensor) -> Tensor:
