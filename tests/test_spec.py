@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -112,3 +114,11 @@ def test_rebuilding_leaves_the_random_state_alone() -> None:
     before = torch.get_rng_state()
     assert spec.rebuilds(module, spec.describe(module))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_importing_a_class_leaves_the_global_checks_of_torch_alone() -> None:
+    code = (
+        "from torch.distributions import Distribution; from vaekit import spec; before = Distribution._validate_args;"
+        "spec.import_object('zuko.flows.NSF'); assert Distribution._validate_args == before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

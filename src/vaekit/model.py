@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaekit.errors import ConfigError
+
 
 class Trace(NamedTuple):
     """What one pass over a batch computes.
@@ -66,8 +68,17 @@ class VAE(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def trace(self, x: Tensor, *context: Tensor, samples: Sequence[int] = ()) -> Trace:
-        """Pass a batch, shape (B, *event), through the three factors, with latents of shape (*samples, B, D)."""
+        """Pass a batch, shape (B, *event), through the three factors, with latents of shape (*samples, B, D).
+
+        Raises:
+            ConfigError: in training, if draws from the posterior have no gradient.
+        """
         posterior = self.posterior(x, *context)
+        if self.training and torch.is_grad_enabled() and not posterior.has_rsample:
+            raise ConfigError(
+                f"The posterior returned {type(posterior).__name__}, whose draws have no gradient, so its network would learn "
+                f"from the rate alone. Return a reparameterised distribution in training, as posteriors.Concrete does."
+            )
         z = posterior.rsample(samples) if posterior.has_rsample else posterior.sample(samples)
         return Trace(z, posterior, self.prior(*context), self.likelihood(z, *context))
 

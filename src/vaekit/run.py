@@ -19,8 +19,10 @@ from torch import nn
 
 import vaekit
 from vaekit import data as data_room
-from vaekit import figures, spec
+from vaekit import figures as drawing
+from vaekit import spec
 from vaekit.data.dataset import Dataset
+from vaekit.data.reading import Opened
 from vaekit.errors import ConfigError, RunError
 from vaekit.evaluation import Evaluation, evaluate
 from vaekit.files import write_text
@@ -33,6 +35,7 @@ from vaekit.training.recorder import METRICS, RATES
 from vaekit.training.saving import LAST, weights
 
 History: TypeAlias = dict[str, dict[str, list[float]]]
+Span: TypeAlias = tuple[float, float]
 CONFIG, MODEL = "config.yaml", "model.yaml"
 EVALUATED_AT_ONCE = 256
 
@@ -58,7 +61,7 @@ class Run:
     progress: Progress | None = None
     checkpoint: str = "last"
     evaluation: Evaluation | None = None
-    _drawn: tuple[str, int, list[figures.Illustration]] | None = field(default=None, repr=False)
+    _drawn: tuple[object, list[drawing.Illustration]] | None = field(default=None, repr=False)
 
     @property
     def history(self) -> History:
@@ -96,41 +99,48 @@ class Run:
             write_text(self.folder / "evaluation.json", evaluation.to_json() + "\n")
         return evaluation
 
-    def illustrate(self, limit: int = 2000) -> list[figures.Illustration]:
-        """Draw every figure that suits the model and the data, of at most `limit` test examples, and the course of training.
+    def illustrate(self, limit: int = 2000, span: Span | None = None) -> list[drawing.Illustration]:
+        """Draw every figure that suits the model and the data, and the course of training.
 
-        Figures that were drawn are kept until the weights, or the limit, change.
+        Figures that were drawn are kept until the weights, or the arguments, change.
+
+        Arguments:
+            limit: how many test examples are shown at most.
+            span: the range of both axes of the linear manifold; None takes the range of the codes.
         """
-        if self._drawn is None or self._drawn[:2] != (self.checkpoint, limit):
-            finished = [i._replace(picture=figures.shown(i.picture)) for i in self._illustrations(limit)]
-            self._drawn = (self.checkpoint, limit, finished)
-        return self._drawn[2]
+        key = (self.checkpoint, limit, span)
+        if self._drawn is None or self._drawn[0] != key:
+            finished = [i._replace(picture=drawing.shown(i.picture)) for i in self._illustrations(limit, span)]
+            self._drawn = (key, finished)
+        return self._drawn[1]
 
-    def _illustrations(self, limit: int) -> Iterator[figures.Illustration]:
+    def _illustrations(self, limit: int, span: Span | None) -> Iterator[drawing.Illustration]:
         data = self.needs_data()
         split = _filled(data, "test")
-        yield from figures.illustrate(
+        yield from drawing.illustrate(
             self.model,
             data.batches(split, EVALUATED_AT_ONCE, self.model.step.device),
             labels=data.split(split).labels,
             label_names=data.label_names,
             column_names=data.column_names,
             limit=limit,
+            span=span,
         )
         if self.folder is not None and self.history:
-            yield from figures.training(self.history, self.rates)
+            yield from drawing.training(self.history, self.rates)
 
-    def figures(self, limit: int = 2000) -> list[Path]:
-        """Save all figures in the folder `figures`, and return their paths."""
+    def figures(self, limit: int = 2000, span: Span | None = None) -> list[Path]:
+        """Save all figures, as `illustrate` draws them, in the folder `figures`, and return their paths."""
         folder = self._folder() / "figures"
-        return [figures.save(i.picture, folder / f"{i.name}.png") for i in self.illustrate(limit)]
+        return [drawing.save(i.picture, folder / f"{i.name}.png") for i in self.illustrate(limit, span)]
 
-    def report(self, *, samples: int = 128, limit: int = 2000) -> Path:
+    def report(self, *, samples: int = 128, limit: int = 2000, span: Span | None = None) -> Path:
         """Write `report.html`: the model, its numbers on the test split, all figures and the configuration, in one file.
 
         Arguments:
             samples: importance samples per example, where the run was not evaluated yet.
             limit: how many examples the figures show at most.
+            span: the range of both axes of the linear manifold.
         """
         folder, data = self._folder(), self.needs_data()
         evaluation = self.evaluation or self.evaluate(samples=samples)
@@ -140,7 +150,7 @@ class Run:
             title=f"{data.name}: {folder.name}",
             summary=summary,
             evaluation=evaluation,
-            figures=self.illustrate(limit),
+            figures=self.illustrate(limit, span),
             history=self.history,
             configuration=(folder / CONFIG).read_text(encoding="utf-8"),
         )
@@ -164,7 +174,7 @@ class Run:
 def fit(
     model: VAE,
     objective: Objective | None = None,
-    data: object = "digits",
+    data: Opened | Dataset = "digits",
     *,
     run: str | Path | None = None,
     resume: bool = False,
@@ -252,7 +262,9 @@ def check_fits(model: VAE, data: Dataset) -> None:
             break
 
 
-def load(folder: str | Path, *, model: VAE | None = None, data: object = None, checkpoint: str = "best") -> Run:
+def load(
+    folder: str | Path, *, model: VAE | None = None, data: Opened | Dataset | None = None, checkpoint: str = "best"
+) -> Run:
     """Load a run from its folder, without unpickling anything.
 
     Arguments:
@@ -277,7 +289,7 @@ def load(folder: str | Path, *, model: VAE | None = None, data: object = None, c
     return run
 
 
-def _reopened(settings: Mapping[str, Any] | None, data: object) -> Dataset | None:
+def _reopened(settings: Mapping[str, Any] | None, data: Opened | Dataset | None) -> Dataset | None:
     if data is not None:
         return data if isinstance(data, Dataset) else data_room.open(data)
     return data_room.open(**spec.build(settings)) if settings else None

@@ -22,6 +22,7 @@ from typing import Any, TypeAlias, get_type_hints
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from vaekit.errors import ConfigError
 
@@ -121,18 +122,21 @@ def rebuilds(module: nn.Module, spec: Plain) -> bool:
 
 
 def import_object(path: str) -> Any:
-    """Import what a dotted path names.
+    """Import what a dotted path names, leaving torch's global switch of argument checks as it was (importing zuko turns it off).
 
     Raises:
         ConfigError: if there is no such module or attribute.
     """
     module, _, name = path.rpartition(".")
+    checks = Distribution._validate_args
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
             f"The configuration names `{path}`, which cannot be imported ({error}). Put its module on the Python path."
         ) from error
+    finally:
+        Distribution.set_default_validate_args(checks)
 
 
 def _describe_object(value: object) -> dict[str, Plain]:
@@ -148,7 +152,9 @@ def _rest(value: object, parameters: list[inspect.Parameter]) -> list[object]:
     """Read the arguments that a constructor takes as `*args`."""
     if isinstance(value, nn.Sequential):
         return list(value.children())
-    names = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL and type(value).__init__ is not nn.Module.__init__]
+    names = [
+        p.name for p in parameters if p.kind is p.VAR_POSITIONAL and type(value).__init__ is not nn.Module.__init__
+    ]
     return list(getattr(value, names[0], ())) if names else []
 
 
@@ -180,8 +186,9 @@ def _with_arguments(path: str, named: dict[str, Plain], positional: list[Plain])
 
 def _path_of(target: Any) -> str:
     """Return the dotted path of a class or function, through torch.nn's public name where there is one."""
-    if getattr(nn, target.__name__, None) is target:
-        return f"torch.nn.{target.__name__}"
+    name = str(target.__name__)
+    if getattr(nn, name, None) is target:
+        return f"torch.nn.{name}"
     if "<" in target.__qualname__:
         raise ConfigError(
             f"A configuration cannot name `{target.__qualname__}`, which is local. Define it in a module."

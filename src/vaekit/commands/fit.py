@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import torch
 from jsonargparse import Namespace
@@ -34,7 +33,8 @@ def fit(arguments: Sequence[str]) -> int:
     console.print(repr(model), markup=False)
     folder = flags.resume or run_folder(flags.run, data.name)
     settings = {f.name: flags[f.name] for f in fields(Settings)}
-    config["data"]["source"] = _portable(flags.data.source)
+    if isinstance(flags.data.source, str | Path) and Path(flags.data.source).exists():
+        config["data"]["source"] = str(Path(flags.data.source).resolve())
     run = fit_model(
         model, flags.objective, data, run=folder, resume=flags.resume is not None, config=config, **settings
     )
@@ -49,11 +49,7 @@ def _finish(run: Run, flags: Namespace, console: Console) -> int:
         return 128 + stopped
     if flags.samples:
         console.print(run.evaluate(samples=flags.samples))
-        for path in (*run.figures(), run.report()):
+        shown = {"limit": flags.figure_examples, "span": flags.figure_span}
+        for path in (*run.figures(**shown), run.report(**shown)):
             console.print(f"wrote {path}", markup=False)
     return 0
-
-
-def _portable(source: Any) -> Any:
-    """Write a path in full, so that the run can be continued from another folder."""
-    return str(Path(source).resolve()) if isinstance(source, str | Path) and Path(source).exists() else source

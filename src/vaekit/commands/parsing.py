@@ -40,6 +40,11 @@ def fit_parser() -> ArgumentParser:
     parser.add_argument(
         "--samples", type=int, default=100, help="importance samples of the judgement at the end; 0 for none"
     )
+    parser.add_argument(
+        "--figure_examples", type=int, default=2000, help="how many test examples the figures show at most"
+    )
+    span_help = "the range of both axes of the linear manifold; the range of the codes if absent"
+    parser.add_argument("--figure_span", type=tuple[float, float] | None, default=None, help=span_help)
     parser.add_function_arguments(data.open, "data", fail_untyped=False)
     parser.add_class_arguments(Composition)
     parser.add_argument("--objective", type=Objective, default=ELBO(), help="what is minimised")

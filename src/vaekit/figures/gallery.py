@@ -17,7 +17,16 @@ from vaekit.evaluation.representation import posterior_mean
 from vaekit.figures.canvas import Image, framed, is_image
 from vaekit.figures.charts import History, curves, embedding, marginals, pca, rates_over_time, scatter, time_axis, tsne
 from vaekit.figures.images import draws, generated, reconstructions, samples
-from vaekit.figures.latent import by_rate, categories, code_axes, interpolations, manifold, normal_axis, traversals
+from vaekit.figures.latent import (
+    by_rate,
+    categories,
+    code_axes,
+    interpolations,
+    linear_axis,
+    manifold,
+    normal_axis,
+    traversals,
+)
 from vaekit.model import VAE
 from vaekit.objectives import ELBO
 
@@ -81,6 +90,7 @@ def illustrate(
     label_names: Sequence[str] = (),
     column_names: Sequence[str] = (),
     limit: int = 2000,
+    span: tuple[float, float] | None = None,
     seed: int = 0,
 ) -> Iterator[Illustration]:
     """Draw all figures that suit the model and the data.
@@ -95,12 +105,13 @@ def illustrate(
         label_names: the names of the classes, or of the factors.
         column_names: the names of a table's columns.
         limit: how many examples are used at most.
+        span: the range of both axes of the linear manifold; None takes the range of the codes.
         seed: of all draws.
     """
     exhibit = _exhibit(model, batches, limit, seed)
     if is_image(exhibit.x.shape[1:]):
         yield from _of_images(exhibit, seed)
-        yield from _of_latents(exhibit)
+        yield from _of_latents(exhibit, span)
     else:
         yield from _of_table(exhibit, column_names, seed)
     if exhibit.codes.shape[1] == 2 or min(exhibit.codes.shape) > 1:
@@ -141,7 +152,7 @@ def _of_images(exhibit: Exhibit, seed: int) -> Iterator[Illustration]:
     yield Illustration("samples", framed(image, "samples from the model"), caption)
 
 
-def _of_latents(exhibit: Exhibit) -> Iterator[Illustration]:
+def _of_latents(exhibit: Exhibit, span: tuple[float, float] | None) -> Iterator[Illustration]:
     prior = exhibit.model.prior(*exhibit.condition)
     if isinstance(prior, OneHotCategoricals):
         yield _categories(exhibit, prior.logits.shape[-1])
@@ -149,7 +160,7 @@ def _of_latents(exhibit: Exhibit) -> Iterator[Illustration]:
     yield from _interpolations(exhibit)
     yield _traversals(exhibit)
     if exhibit.codes.shape[1] > 1:
-        yield from _manifolds(exhibit)
+        yield from _manifolds(exhibit, span)
 
 
 def _categories(exhibit: Exhibit, count: int) -> Illustration:
@@ -188,12 +199,14 @@ def _traversals(exhibit: Exhibit) -> Illustration:
     return Illustration("traversals", picture, caption)
 
 
-def _manifolds(exhibit: Exhibit) -> Iterator[Illustration]:
+def _manifolds(exhibit: Exhibit, span: tuple[float, float] | None) -> Iterator[Illustration]:
     plane = exhibit.codes.shape[1] == 2
     dims = (0, 1) if plane else (exhibit.latents[0], exhibit.latents[1])
     rest = "" if plane else " The two most used latents; all others are 0."
+    axes = code_axes(exhibit.drawn, dims=dims) if span is None else (linear_axis(*span), linear_axis(*span))
+    where = "over the range of the codes" if span is None else f"from {span[0]:g} to {span[1]:g}"
     grids = {
-        "linear": (code_axes(exhibit.drawn, dims=dims), "evenly spaced over the range of the codes"),
+        "linear": (axes, f"evenly spaced {where}"),
         "normal": (
             (normal_axis(), normal_axis()),
             "mapped through the inverse normal CDF, so that cells are equally probable",

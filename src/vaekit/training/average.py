@@ -19,7 +19,7 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.weights = list(model.parameters())
+        self.weights: list[Tensor] = list(model.parameters())
         self.averages: list[Tensor] = []
 
     @torch.no_grad()

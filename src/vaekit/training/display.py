@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vaekit.training.meter import Row
 
-_BLANK = {"loss": "-", "rate": "-", "distortion": "-", "speed": "-"}
+_BLANK: dict[str, Any] = {"loss": "-", "rate": "-", "distortion": "-", "speed": "-"}
 
 
 class Display:
@@ -50,7 +51,7 @@ class Display:
 
     def update(self, step: int, epoch: int, values: Row, speed: float) -> None:
         """Show the newest averages."""
-        shown = {name: f"{values[name]:.2f}" for name in ("loss", "rate", "distortion")}
+        shown: dict[str, Any] = {name: f"{values[name]:.2f}" for name in ("loss", "rate", "distortion")}
         self.progress.update(self.task, completed=step, epoch=epoch, speed=f"{speed:,.0f}", **shown)
 
     def finished_epoch(self, epoch: int, splits: Mapping[str, Row]) -> None:

@@ -64,9 +64,7 @@ class Trainer:
             module.compile()
         self.optimizer = make_optimizer(settings.optimizer, model.parameters())
         self.schedule = settings.schedule(self.optimizer) if settings.schedule else None
-        self.step = Step(
-            torch.compile(module) if settings.compile else module, model, self.optimizer, self.strategy, settings
-        )
+        self.step = Step(module, model, self.optimizer, self.strategy, settings)
         self.loader = data.loader(
             settings.batch_size,
             device=self.device,

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from lightning_fabric.strategies import Strategy
+from lightning_fabric.strategies.strategy import Strategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
