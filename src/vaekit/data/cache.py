@@ -140,11 +140,11 @@ def decode_once(pictures: Pictures, decide: Callable[[], tuple[Geometry, str]], 
     """
     request = [FORMAT, pictures.fingerprint, asked.crop, asked.size, asked.channels]
     key = hashlib.sha256(json.dumps(request).encode()).hexdigest()[:24]
-    entry = Entry((asked.cache or cache_folder()).expanduser() / "images" / key)
+    entry = Entry(Path(asked.cache or cache_folder()).expanduser() / "images" / key)
     if index := entry.whole():
         return entry.open(), entry.told(index)
     try:
-        entry.folder.mkdir(parents=True, exist_ok=True)
+        entry.folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{entry.folder}.lock"):
             if index := entry.whole():
                 return entry.open(), entry.told(index)
@@ -192,6 +192,7 @@ class Entry:
             DataError: if images cannot be decoded.
             OSError: if the disk is full or the folder cannot be written.
         """
+        self.folder.mkdir(exist_ok=True)
         index = self._resumed() or self._begun(len(pictures), *decide())
         todo = [block for block, checksum in enumerate(index.checksums) if checksum is None]
         self._reserve(index)

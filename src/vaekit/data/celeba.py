@@ -57,18 +57,20 @@ def read_celeba(folder: Path, decoding: Decoding) -> Source:
     parts = {part: sorted(n for n, its in part_of.items() if its == part and n in present) for part in PARTS}
     sizes = {part: len(names) for part, names in parts.items() if names}
     files = ImageFiles(images, tuple(name for names in parts.values() for name in names))
-    if decoding.size is None and decoding.crop is None:
+    usual = decoding.size is None and decoding.crop is None
+    if usual:
         decoding = replace(decoding, size=SIZE, crop=CROP)
     decoding = replace(decoding, channels=decoding.channels or 3)
     pixels, report = decode_once(files, partial(survey, files, decoding), decoding)
     names, factors, note = _attributes(folder, files.names)
+    cropped = f"Faces are the central {CROP} x {CROP} pixels, reduced to {SIZE} x {SIZE}." if usual else ""
     absent = f"{len(missing):,} of the {len(part_of):,} files in {partition.name} are missing." if missing else ""
     return Source(
         name="celeba",
         x=cut(pixels, sizes),
         labels=cut(factors, sizes) if names else {},
         label_names=names,
-        report=" ".join(filter(None, (absent, note, report))),
+        report=" ".join(filter(None, (absent, note, cropped, report))),
     )
 
 

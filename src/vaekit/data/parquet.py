@@ -66,7 +66,9 @@ class Shards:
 
         file, within, _ = self.groups[group]
         with _opened(self.files[file]) as source:
-            return ParquetFile(source, metadata=self.footers[file]).read_row_group(within, columns=list(columns))
+            return ParquetFile(source, metadata=self.footers[file], pre_buffer=True).read_row_group(
+                within, columns=list(columns)
+            )
 
     def column(self, name: str) -> Array:
         """Read a whole column, which must fit in memory."""
