@@ -1,71 +1,32 @@
-"""Folders of images, CelebA, and the decode-once cache: layouts, modes, damage, kills, and processes at once."""
+"""Folders of images and CelebA: layouts, modes, sizes, and what is missing or damaged."""
 
 from __future__ import annotations
 
-import json
-import os
-import resource
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import paint, paint_ten
 from PIL import Image
 
-from vaekit.data import cache, celeba, images
-from vaekit.data.decoding import Geometry, decode, decode_block
+from vaekit.data import celeba, images
+from vaekit.data.decoding import Geometry, decode
 from vaekit.data.source import Decoding, Source
 from vaekit.errors import ConfigError, DataError
 
 
-def paint(path: Path, size: tuple[int, int] = (10, 8), mode: str = "RGB", seed: int = 0) -> Path:
-    """Write an image of noise, of (width, height), in a lossless format unless its name says otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
-    Image.fromarray(noise, "RGBA").convert(mode).save(path)
-    return path
-
-
 @pytest.fixture
-def decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Decoding:
-    """Decode in blocks of four images, noting each in the index at once."""
-    monkeypatch.setattr(cache, "BLOCK", 4)
-    monkeypatch.setattr(cache, "FLUSH_SECONDS", 0.0)
+def decoding(tmp_path: Path) -> Decoding:
     return Decoding(cache=tmp_path / "cache", workers=1)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of ten small images."""
-    for i in range(10):
-        paint(tmp_path / "images" / f"{i}.png", seed=i)
-    return tmp_path / "images"
-
-
-def entry(decoding: Decoding) -> cache.Entry:
-    """Return the only entry of a cache."""
-    (index,) = Path(decoding.cache or "").glob("images/*/index.json")
-    return cache.Entry(index.parent)
-
-
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Count the images of every block that is decoded in this process."""
-    counts: list[int] = []
-
-    def counting(blobs: Sequence[bytes], geometry: Geometry) -> object:
-        counts.append(len(blobs))
-        return decode_block(blobs, geometry)
-
-    monkeypatch.setattr("vaekit.data.decoders.decode_block", counting)
-    return counts
+    return paint_ten(tmp_path / "images")
 
 
 class TestDecoding:
@@ -205,11 +166,6 @@ class TestFolder:
             images.read_folder(folder, decoding)
         assert not list(Path(decoding.cache or "").glob("images/*/*"))
 
-    def test_damage_is_found_by_processes_too(self, folder: Path, decoding: Decoding) -> None:
-        (folder / "5.png").write_bytes((folder / "5.png").read_bytes()[:100])
-        with pytest.raises(DataError, match=r"1 of 10 images cannot be decoded: .*5\.png"):
-            images.read_folder(folder, replace(decoding, workers=2))
-
     def test_empty_folder(self, tmp_path: Path, decoding: Decoding) -> None:
         (tmp_path / "notes.txt").touch()
         (tmp_path / ".hidden.png").touch()
@@ -221,134 +177,6 @@ class TestFolder:
     def test_senseless_options(self, wrong: dict[str, object]) -> None:
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             Decoding(**wrong)  # type: ignore[arg-type]
-
-
-class TestCache:
-    def test_nothing_is_decoded_twice(self, folder: Path, decoding: Decoding, decoded: list[int]) -> None:
-        first, second = (images.read_folder(folder, decoding).x["all"] for _ in range(2))
-        assert sorted(decoded) == [2, 4, 4]
-        np.testing.assert_array_equal(first, second)
-
-    @pytest.mark.parametrize("change", ["touch", "add", "rename", "other decoding"])
-    def test_change_makes_another_entry(
-        self, folder: Path, decoding: Decoding, decoded: list[int], change: str
-    ) -> None:
-        images.read_folder(folder, decoding)
-        if change == "touch":
-            os.utime(folder / "1.png", (0, 0))
-        elif change == "add":
-            paint(folder / "10.png")
-        elif change == "rename":
-            (folder / "1.png").rename(folder / "11.png")
-        images.read_folder(folder, replace(decoding, size=5) if change == "other decoding" else decoding)
-        assert len(decoded) == 6
-
-    def test_processes_decode_the_same(self, folder: Path, decoding: Decoding, tmp_path: Path) -> None:
-        alone = images.read_folder(folder, decoding).x["all"]
-        together = images.read_folder(folder, replace(decoding, workers=3, cache=tmp_path / "other")).x["all"]
-        np.testing.assert_array_equal(alone, together)
-
-    @pytest.mark.parametrize(
-        ("damage", "redone"),
-        [
-            (lambda e: e.pixels.write_bytes(e.pixels.read_bytes()[:-1]), [2]),
-            (lambda e: e.pixels.write_bytes(e.pixels.read_bytes()[:-700]), [2, 4]),
-            (lambda e: _flip(e.pixels, -700), [4]),
-            (lambda e: _flip(e.pixels, 8), []),
-            (lambda e: e.pixels.unlink(), [2, 4, 4]),
-            (lambda e: e.index.unlink(), [2, 4, 4]),
-            (lambda e: e.index.write_text("{"), [2, 4, 4]),
-        ],
-        ids=["cut in a block", "cut in two", "flipped bit", "header", "no pixels", "no index", "half an index"],
-    )
-    def test_only_damaged_blocks_are_decoded_again(
-        self,
-        folder: Path,
-        decoding: Decoding,
-        decoded: list[int],
-        damage: Callable[[cache.Entry], object],
-        redone: list[int],
-    ) -> None:
-        whole = np.array(images.read_folder(folder, decoding).x["all"])
-        decoded.clear()
-        damage(entry(decoding))
-        np.testing.assert_array_equal(images.read_folder(folder, decoding).x["all"], whole)
-        assert sorted(decoded) == redone
-        decoded.clear()
-        images.read_folder(folder, decoding)
-        assert decoded == []
-
-    def test_full_disk(self, folder: Path, decoding: Decoding, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
-        with pytest.raises(DataError, match=r"0\.0 MB are free.*`cache`"):
-            images.read_folder(folder, decoding)
-        monkeypatch.undo()
-        assert images.read_folder(folder, decoding).x["all"].shape == (10, 3, 8, 10)
-
-    def test_disk_that_fills_while_it_is_written(self, folder: Path, decoding: Decoding) -> None:
-        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-        try:
-            with pytest.raises(DataError, match=r"cannot be written \(File too large\)"):
-                images.read_folder(folder, decoding)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        assert [file.stat().st_size for file in Path(decoding.cache or "").glob("images/*/*")] == [0]
-
-    def test_unwritable_place(self, folder: Path, tmp_path: Path) -> None:
-        (tmp_path / "file").touch()
-        with pytest.raises(DataError, match="cannot be written"):
-            images.read_folder(folder, Decoding(cache=tmp_path / "file"))
-
-    def test_default_place(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        assert cache.cache_folder() == tmp_path / "vaekit"
-        monkeypatch.delenv("XDG_CACHE_HOME")
-        assert cache.cache_folder() == Path.home() / ".cache" / "vaekit"
-
-
-SLOWLY = """
-import sys, time
-from pathlib import Path
-from vaekit.data import Decoding, cache, decoders, images
-cache.BLOCK, cache.FLUSH_SECONDS = 4, 0.0
-fast = decoders.decode_block
-def slow(blobs, geometry):
-    print(len(blobs), flush=True)
-    time.sleep(float(sys.argv[3]))
-    return fast(blobs, geometry)
-decoders.decode_block = slow
-images.read_folder(Path(sys.argv[1]), Decoding(cache=Path(sys.argv[2]), workers=1))
-"""
-
-
-def run(program: str, folder: Path, decoding: Decoding, *arguments: str) -> subprocess.Popen[str]:
-    """Start a program that reads a folder."""
-    command = [sys.executable, "-c", program, str(folder), str(decoding.cache), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def test_kill_and_resume(folder: Path, decoding: Decoding, decoded: list[int]) -> None:
-    process = run(SLOWLY, folder, decoding, "1.0")
-    index = Path(decoding.cache or "") / "images"
-    deadline = time.monotonic() + 30
-    while not list(index.glob("*/index.json")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    done = json.loads(entry(decoding).index.read_text())["checksums"]
-    assert 1 <= len([checksum for checksum in done if checksum is not None]) < 3
-    found = images.read_folder(folder, decoding).x["all"]
-    assert len(decoded) == done.count(None)
-    fresh = images.read_folder(folder, replace(decoding, cache=folder.parent / "fresh")).x["all"]
-    np.testing.assert_array_equal(found, fresh)
-
-
-def test_two_processes_at_once_decode_once(folder: Path, decoding: Decoding) -> None:
-    processes = [run(SLOWLY, folder, decoding, "0.1") for _ in range(2)]
-    counts = [process.communicate()[0].split() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert sorted(map(len, counts)) == [0, 3]
 
 
 @pytest.fixture
@@ -440,10 +268,3 @@ class TestCelebA:
         }
         assert 0.4 < float(found.labels["train"][:, found.label_names.index("Smiling")].mean()) < 0.6
         assert 90 < float(found.x["train"][:].mean()) < 140
-
-
-def _flip(path: Path, position: int) -> None:
-    """Flip a bit of a file."""
-    content = bytearray(path.read_bytes())
-    content[position] ^= 1
-    path.write_bytes(content)
