@@ -310,6 +310,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "clip": ({"clip": -1.0}, "`clip` is -1.0"),
     "ema": ({"ema": 1.0}, "`ema` is 1.0"),
     "patience": ({"patience": 0}, "`patience` is 0"),
+    "precision": ({"precision": "bf16-true"}, "`precision` is 'bf16-true'; it must be one of 32-true, bf16-mixed, 16-mixed"),
 }
 
 
@@ -318,6 +319,33 @@ def test_settings_without_meaning_are_refused(name: str) -> None:
     settings, message = BAD[name]
     with pytest.raises(ConfigError, match=message):
         make_settings(settings)
+
+
+@pytest.mark.parametrize("name", ["accelerator", "strategy"])
+def test_devices_that_are_not_there_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="Lightning Fabric refuses .*'nowhere'"):
+        fitted(None, 1, **{name: "nowhere"})
+
+
+def test_mixed_precision_is_close_to_single_precision(tmp_path: Path) -> None:
+    losses = []
+    for precision in ("32-true", "bf16-mixed"):
+        run = fitted(tmp_path / precision, 2, precision=precision)
+        losses.append(run.history["validation"]["loss"][-1])
+        assert {p.dtype for p in run.model.parameters()} == {torch.float32}
+    assert losses[0] == pytest.approx(losses[1], abs=0.05)
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.slow
+def test_a_compiled_model_takes_the_same_steps() -> None:
+    def weights(compile: bool) -> list[Tensor]:
+        torch.manual_seed(1)
+        model = tiny_model(posterior=vk.posteriors.Delta(vk.networks.MLP(6, 5, 2)))
+        vk.fit(model, ELBO(), tiny_data(), epochs=2, compile=compile, **QUIET)
+        return [p.detach() for p in model.parameters()]
+
+    torch.testing.assert_close(weights(True), weights(False), rtol=1e-4, atol=1e-5)
 
 
 def test_another_run_is_not_written_over(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from vaekit.conditional import unvalidated
 from vaekit.data.batches import Batch
 from vaekit.data.dataset import Dataset
-from vaekit.errors import NonFiniteError
+from vaekit.errors import ConfigError, NonFiniteError
 from vaekit.model import VAE
 from vaekit.objectives import Objective, Terms
 from vaekit.training.display import Display
@@ -256,13 +256,21 @@ def annealed(model: VAE) -> Row:
 
 
 def make_fabric(settings: Settings) -> Fabric:
-    """Make and launch Lightning Fabric for the chosen devices and precision."""
-    fabric = Fabric(
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        num_nodes=settings.nodes,
-        strategy=settings.strategy,
-        precision=settings.precision,  # type: ignore[arg-type]
-    )
+    """Make and launch Lightning Fabric for the chosen devices and precision.
+
+    Raises:
+        ConfigError: if there are no such devices, or their combination is not possible.
+    """
+    try:
+        fabric = Fabric(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.nodes,
+            strategy=settings.strategy,
+            precision=settings.precision,  # type: ignore[arg-type]
+        )
+    except (ValueError, RuntimeError, TypeError) as error:
+        chosen = {name: getattr(settings, name) for name in ("accelerator", "devices", "nodes", "strategy", "precision")}
+        raise ConfigError(f"Lightning Fabric refuses {chosen}: {error}") from error
     fabric.launch()
     return fabric

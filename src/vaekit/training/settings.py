@@ -12,6 +12,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from vaekit.errors import ConfigError
 
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -27,13 +29,13 @@ class Settings:
         clip: largest norm of the gradient; None does not clip.
         accumulate: batches whose gradients are averaged before one step of the optimiser.
         ema: decay of an exponential moving average of the weights, which then is what is evaluated; None for no average.
-        precision: Lightning Fabric's name of the number format, as "32-true", "bf16-mixed" or "16-mixed".
+        precision: Lightning Fabric's name of the number format: "32-true", or "bf16-mixed" or "16-mixed", which keep weights
+            in single precision.
         accelerator: Lightning Fabric's name of the kind of device, as "auto", "cpu", "cuda" or "mps".
         devices: how many devices of that kind each node uses.
         nodes: how many nodes take part.
         strategy: Lightning Fabric's name of the way several devices share the work, as "auto", "ddp" or "fsdp".
         compile: compile the objective with torch.compile.
-        graph: on CUDA, capture the step as a graph.
         log_every: steps between reports of the running averages.
         every_step: keep the terms of each single step, and the posterior's statistics, in `steps.csv`.
         evaluate_every: epochs between evaluations on the validation split.
@@ -61,7 +63,6 @@ class Settings:
     nodes: int = 1
     strategy: str = "auto"
     compile: bool = False
-    graph: bool = True
     log_every: int = 50
     every_step: bool = False
     evaluate_every: int = 1
@@ -76,6 +77,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "devices", "nodes", "log_every", "evaluate_every"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number, at least 1")
+        _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
         for name in ("test_every", "keep_best", "figures_every", "save_minutes"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         _require(self.clip is None or self.clip > 0, "clip", self.clip, "a positive norm, or None")
