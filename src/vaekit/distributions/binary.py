@@ -55,8 +55,18 @@ class Bernoulli(Elements):
     def entropy(self) -> Tensor:
         return self._total(softplus(self.logits) - self.probs * self.logits)
 
+    def _event_log_prob(self, value: Tensor) -> Tensor:
+        return -self._total(self._cross_entropy(value))
+
     def _element_log_prob(self, value: Tensor) -> Tensor:
-        return value * self.logits - softplus(self.logits)
+        return -self._cross_entropy(value)
+
+    def _cross_entropy(self, value: Tensor) -> Tensor:
+        r"""Compute :math:`\log(1 + e^l) - x l` by torch's fused kernel, which needs equal shapes and types."""
+        logits, value = self.logits, value.to(self.logits.dtype)
+        if value.shape != logits.shape:
+            logits, value = torch.broadcast_tensors(logits, value)
+        return F.binary_cross_entropy_with_logits(logits, value, reduction="none")
 
     def _draw(self, shape: torch.Size) -> Tensor:
         return torch.bernoulli(self.probs.expand(shape))

@@ -32,7 +32,8 @@ class Elements(Distribution, ABC):
     element_support: constraints.Constraint
 
     def __init__(self, event_dim: int, validate_args: bool | None = None) -> None:
-        shape = torch.broadcast_shapes(*(p.shape[: p.ndim - own] for _, p, own in self._parameters()))
+        first, *others = (p.shape[: p.ndim - own] for _, p, own in self._parameters())
+        shape = first if all(other == first for other in others) else torch.broadcast_shapes(first, *others)
         cut = len(shape) - event_dim
         super().__init__(shape[:cut], shape[cut:], validate_args)
 
@@ -62,11 +63,15 @@ class Elements(Distribution, ABC):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
+        return self._event_log_prob(value)
+
+    def _event_log_prob(self, value: Tensor) -> Tensor:
+        """Return each event's log-probability in nats, shape (*S, *B)."""
         return self._total(self._element_log_prob(value))
 
     def _total(self, terms: Tensor) -> Tensor:
         """Sum terms, shape (*B, *event), over the event."""
-        return terms.flatten(-len(self.event_shape)).sum(-1) if self.event_shape else terms
+        return terms.sum(tuple(range(-len(self.event_shape), 0))) if self.event_shape else terms
 
     def _full(self, values: Tensor) -> Tensor:
         """Broadcast elementwise values to shape (*B, *event)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch.distributions import Distribution
 
 from vaekit.conditional import Conditional
 from vaekit.errors import DataError, ShapeError
-from vaekit.shapes import Shape, apply_to_latents, as_shape, numel
+from vaekit.shapes import Shape, apply_to_latents, as_shape
 
 
 class Likelihood(Conditional):
@@ -79,11 +80,11 @@ class Likelihood(Conditional):
         """
         z, *context = given
         output = apply_to_latents(self.network, z, *context).flatten(z.ndim - 1)
-        if output.shape[-1] != numel(self.features):
+        if output.shape[-1] != prod(self.features):
             raise ShapeError(
                 f"`network` returned {output.shape[-1]} numbers an example for {type(self).__name__}, which needs "
-                f"{numel(self.features)} to describe an event of shape {self.event_shape}. End the network with "
-                f"{numel(self.features)} features or shape {self.features}."
+                f"{prod(self.features)} to describe an event of shape {self.event_shape}. End the network with "
+                f"{prod(self.features)} features or shape {self.features}."
             )
         return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
 
@@ -94,8 +95,10 @@ class Likelihood(Conditional):
             ShapeError: if the network's output has another size than the event needs.
         """
         output = self.output_given(*given)
-        parameters = output.unflatten(-1, (self.parameters_per_element, *self.event_shape))
-        return tuple(parameters.unbind(output.ndim - 1))
+        lead = output.shape[:-1]
+        if self.parameters_per_element == 1:
+            return (output.reshape(*lead, *self.event_shape),)
+        return output.reshape(*lead, self.parameters_per_element, *self.event_shape).unbind(len(lead))
 
     def extra_repr(self) -> str:
         return f"event_shape={self.event_shape}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from vaekit.divergences import divergence
@@ -18,6 +17,7 @@ from vaekit.errors import ConfigError
 from vaekit.model import VAE
 from vaekit.objectives.terms import Objective, Terms
 from vaekit.schedules import Scheduled, value_at
+from vaekit.sharing import batch_mean
 
 
 def sample_shape(samples: int) -> tuple[int, ...]:
@@ -73,23 +73,20 @@ class ELBO(Objective):
         extras: dict[str, Tensor | float] = {"beta": (beta := value_at(self.beta, model))}
         if self.capacity is not None:
             extras["capacity"] = value_at(self.capacity, model)
-        loss = distortion.mean() + beta * self._cost(rates, extras)
-        return Terms(loss, -distortion - rates.sum(-1), distortion, rates, trace, kl.closed_form, extras)
+        rate = rates.sum(-1)
+        total = distortion + rate
+        loss = total.mean() if self._is_plain else distortion.mean() + beta * self._cost(rate, rates, extras)
+        return Terms(loss, -total, distortion, rates, trace, kl.closed_form, extras)
 
-    def _cost(self, rates: Tensor, extras: dict[str, Tensor | float]) -> Tensor:
-        """Reduce the rates, shape (B, G), to the scalar that beta weighs."""
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the loss is minus the bound."""
+        return self.beta == 1 and not self.free_bits and self.capacity is None
+
+    def _cost(self, rate: Tensor, rates: Tensor, extras: dict[str, Tensor | float]) -> Tensor:
+        """Reduce the rate, shape (B,), and its parts, shape (B, G), to the scalar that beta weighs."""
         if self.capacity is not None:
-            return (rates.sum(-1) - extras["capacity"]).abs().mean()
+            return (rate - extras["capacity"]).abs().mean()
         if self.free_bits:
             return batch_mean(rates).clamp(min=self.free_bits).sum()
-        return rates.sum() / len(rates)
-
-
-def batch_mean(values: Tensor) -> Tensor:
-    """Average over the batch dimension, across all processes of a distributed job; gradients flow to this process's rows."""
-    local = values.mean(0)
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return local
-    total = torch.cat([values.detach().sum(0), values.new_tensor([len(values)])])
-    torch.distributed.all_reduce(total)
-    return local + (total[:-1] / total[-1] - local).detach()
+        return rate.mean()

@@ -96,7 +96,7 @@ def _totals(pending: list[Kept]) -> dict[str, Tensor]:
     for name, first in pending[0].items():
         values = [kept[name] for kept in pending]
         if isinstance(first, Tensor) and first.ndim:
-            totals[name] = torch.cat(values).double().sum(0)
+            totals[name] = torch.cat(values).sum(0, dtype=torch.float64)
         elif isinstance(first, Tensor):
             totals[name] = (torch.stack(values).double() * rows).sum()
         else:
