@@ -7,9 +7,9 @@ Loading imports the classes that `model.yaml` names, and unpickles nothing.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -31,10 +31,10 @@ from vaekit.objectives import ELBO, Objective
 from vaekit.report import report as write_report
 from vaekit.training import Progress, Settings, Trainer
 from vaekit.training.checkpoint import load as load_checkpoint
-from vaekit.training.recorder import METRICS, RATES
-from vaekit.training.saving import LAST, weights
+from vaekit.training.processes import by_first, make_fabric
+from vaekit.training.recorder import METRICS, RATES, History, read_table
+from vaekit.training.saving import CHECKPOINTS, LAST, weights
 
-History: TypeAlias = dict[str, dict[str, list[float]]]
 Span: TypeAlias = tuple[float, float]
 CONFIG, MODEL = "config.yaml", "model.yaml"
 EVALUATED_AT_ONCE = 256
@@ -177,7 +177,7 @@ def fit(
     data: Opened | Dataset = "digits",
     *,
     run: str | Path | None = None,
-    resume: bool = False,
+    resume: bool | None = False,
     config: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Run:
@@ -188,7 +188,8 @@ def fit(
         objective: what is minimised; the ELBO if absent.
         data: anything that `vaekit.data.open` takes, or what it returned.
         run: the folder that keeps the run; None keeps nothing on disk.
-        resume: continue the run in that folder from its last checkpoint, bit for bit as if it had not stopped.
+        resume: continue the run in that folder from its last checkpoint, bit for bit as if it had not stopped; None does so
+            if the folder holds a run, and else starts one.
         config: further entries of the run's `config.yaml`, as the flags of a command.
         settings: the fields of `vaekit.training.Settings`: epochs, batch_size, seed, optimizer, clip, precision, ...
 
@@ -206,36 +207,40 @@ def fit(
     check_fits(model, dataset)
     folder = Path(run) if run is not None else None
     with torch.random.fork_rng([]):
-        trainer = _prepared(model, objective, dataset, chosen, folder, resume, config or {})
+        fabric = make_fabric(chosen)
+        resumes = by_first(fabric, partial(_prepare, model, objective, dataset, chosen, folder, resume, config or {}))
+        trainer = Trainer(model, objective, dataset, chosen, folder, resumes, fabric)
         progress = trainer.run()
     result = Run(model, objective, dataset, folder, progress)
     if trainer.step.average is not None and trainer.step.average.averages:
         trainer.step.average.write()
     if folder is not None and progress.best and progress.interrupted is None:
-        load_weights(result, "best")
+        best = progress.best[0][1]
+        take_weights(result, by_first(fabric, partial(load_checkpoint, folder / CHECKPOINTS / best)), best)
     model.eval()
     return result
 
 
-def _prepared(
+def _prepare(
     model: VAE,
     objective: Objective,
     data: Dataset,
     settings: Settings,
     folder: Path | None,
-    resume: bool,
+    resume: bool | None,
     config: Mapping[str, Any],
-) -> Trainer:
-    """Make the trainer and the run's folder, refusing to write over another run."""
-    if resume and (folder is None or not (folder / CONFIG).is_file()):
+) -> bool:
+    """Make the run's folder, refusing to write over another run; return whether there is a run to resume."""
+    started = folder is not None and (folder / CONFIG).is_file()
+    if resume and not started:
         raise RunError(f"There is no run to resume in `{folder}`. Name the folder of a run that was started.")
-    if folder is not None and not resume:
-        if folder.exists() and any(folder.iterdir()):
-            raise RunError(f"`{folder}` is not empty. Resume the run in it, or name another folder.")
-        folder.mkdir(parents=True, exist_ok=True)
-    if folder is not None:
-        write_config(folder, model, objective, data, settings, config)
-    return Trainer(model, objective, data, settings, folder, resume)
+    if folder is None:
+        return False
+    if not resume and not (resume is None and started) and folder.exists() and any(folder.iterdir()):
+        raise RunError(f"`{folder}` is not empty. Resume the run in it, or name another folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_config(folder, model, objective, data, settings, config)
+    return bool(resume) or (resume is None and (folder / CHECKPOINTS / LAST).is_file())
 
 
 def make_settings(given: Mapping[str, Any]) -> Settings:
@@ -307,14 +312,23 @@ def load_weights(run: Run, checkpoint: str) -> None:
     Raises:
         RunError: if there is no such checkpoint, or it is of another model.
     """
-    folder = run._folder() / "checkpoints"
+    folder = run._folder() / CHECKPOINTS
     name = {"last": LAST, "best": _best_name(folder)}.get(checkpoint, checkpoint)
     if Path(name).name != name:
         raise RunError(f"`checkpoint` is {checkpoint!r}; name a file of `{folder}`, or best, or last.")
+    take_weights(run, load_checkpoint(folder / name), name)
+
+
+def take_weights(run: Run, tree: Mapping[str, Any], name: str) -> None:
+    """Put the weights of a checkpoint that was read from the file `name` into a run's model.
+
+    Raises:
+        RunError: if it is of another model.
+    """
     try:
-        run.model.load_state_dict(weights(load_checkpoint(folder / name)))
+        run.model.load_state_dict(weights(tree))
     except (RuntimeError, KeyError) as error:
-        raise RunError(f"`{folder / name}` was written by another model: {error}") from error
+        raise RunError(f"`{name}` of `{run.folder}` was written by another model: {error}") from error
     run.checkpoint = name.removesuffix(".safetensors")
 
 
@@ -377,16 +391,3 @@ def read_yaml(folder: Path, name: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RunError(f"`{path}` is damaged: it does not hold a mapping.")
     return content
-
-
-def read_table(path: Path) -> History:
-    """Read a table of a run: split -> column -> numbers in order; empty cells are left out."""
-    history: History = {}
-    if path.is_file():
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                columns = history.setdefault(row.pop("split"), {})
-                for name, value in row.items():
-                    if value:
-                        columns.setdefault(name, []).append(float(value))
-    return history

@@ -24,6 +24,7 @@ from torch.distributions import Distribution, constraints
 from vaekit.distributions import LocationScale
 from vaekit.distributions.special import bounded
 from vaekit.errors import ConfigError
+from vaekit.sharing import batch_mean
 
 MAX_LOG = 10.0
 
@@ -183,7 +184,7 @@ class OptimalScale(Scale):
     @torch.no_grad()
     def observe(self, errors: Tensor) -> Tensor:
         """Remember the errors of a training batch, and return the logarithm of the best scale for them."""
-        moment = _mean_everywhere(errors.abs().pow(self.power))
+        moment = batch_mean(errors.abs().pow(self.power).flatten())
         self.moment.lerp_(moment.to(self.moment.dtype), 1 / self.memory)
         self.weight.lerp_(torch.ones_like(self.weight), 1 / self.memory)
         return self.best(moment)
@@ -227,15 +228,6 @@ class BestScaled(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         return self.base.with_log_scale(self.best.observe(value - self.base.loc)).log_prob(value)
-
-
-def _mean_everywhere(values: Tensor) -> Tensor:
-    """Average over all values on all processes of a distributed job."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return values.mean()
-    total = torch.stack([values.sum(), values.new_full((), values.numel())])
-    torch.distributed.all_reduce(total)
-    return total[0] / total[1]
 
 
 def logarithms(raw: Iterable[Tensor], *scales: Scale) -> list[Tensor]:

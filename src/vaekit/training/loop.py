@@ -15,18 +15,19 @@ from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from vaekit.conditional import unvalidated
 from vaekit.data.batches import Batch
 from vaekit.data.dataset import Dataset
-from vaekit.errors import ConfigError, NonFiniteError
+from vaekit.errors import NonFiniteError
 from vaekit.model import VAE
 from vaekit.objectives import Objective, Terms
+from vaekit.sharing import shared_batch
 from vaekit.training.display import Display
 from vaekit.training.meter import Meter, Reading, Row
+from vaekit.training.processes import Agreement, Wish, make_fabric
 from vaekit.training.recorder import Recorder
-from vaekit.training.saving import Progress, Saver
+from vaekit.training.saving import CHECKPOINTS, LAST, Progress, Saver
 from vaekit.training.settings import Settings
 from vaekit.training.snapshots import Snapshots
 from vaekit.training.step import Pass, Step, first_non_finite, make_optimizer
@@ -43,6 +44,7 @@ class Trainer:
         settings: the numbers of the loop.
         folder: the run's folder, or None to keep nothing on disk.
         resume: continue from the folder's last checkpoint.
+        fabric: what was launched for these settings already; absent, it is launched here.
     """
 
     def __init__(
@@ -53,9 +55,10 @@ class Trainer:
         settings: Settings,
         folder: Path | None,
         resume: bool = False,
+        fabric: Fabric | None = None,
     ) -> None:
         self.settings, self.data, self.model = settings, data, model
-        self.fabric = make_fabric(settings)
+        self.fabric = fabric or make_fabric(settings)
         self.strategy, self.device = self.fabric.strategy, self.fabric.device
         model.to(self.device).train()
         self.passing = Pass(model, objective)
@@ -72,14 +75,16 @@ class Trainer:
             rank=self.fabric.global_rank,
             world=self.fabric.world_size,
         )
-        self.meter, self.progress = Meter(settings.every_step), Progress()
-        self.saver = Saver(self, folder if self.fabric.is_global_zero else None)
+        self.shared = self.fabric.world_size > 1
+        self.agreement = Agreement(self.fabric)
+        self.meter, self.progress = Meter(settings.every_step, self.shared), Progress()
+        self.saver = Saver(self, folder)
         self._start(folder, resume)
 
     def _start(self, folder: Path | None, resume: bool) -> None:
         """Seed a new run, or take up an old one."""
         torch.manual_seed(self.settings.seed + 1_000_003 * self.fabric.global_rank)
-        lengths = self.saver.restore(folder / "checkpoints" / "last.safetensors") if resume and folder else None
+        lengths = self.saver.restore(folder / CHECKPOINTS / LAST) if resume and folder else None
         writes = folder if self.fabric.is_global_zero else None
         self.recorder = Recorder(writes, self.settings.tensorboard, lengths, self.taken)
         self.snapshots = Snapshots(self.model, self.data, self.recorder)
@@ -126,27 +131,31 @@ class Trainer:
             self.progress.batch = index + 1
             if reports:
                 self._report(norm)
-            if self._wants_to_stop(reports) and index + 1 < steps:
+            if self._wants_to_stop() and index + 1 < steps:
                 return False
         if len(self.meter):
             self._report(norm)
         return True
 
     def _batch(self, batch: Batch, weight: float) -> None:
-        terms = self.step.forward(batch)
-        if self.step.checks_each_step and not math.isfinite(terms.loss.item()):
+        with shared_batch(batch.share > 0) if self.shared else nullcontext():
+            terms = self.step.forward(batch)
+        if self.step.checks_each_step and not self.shared and not math.isfinite(terms.loss.item()):
             self._refuse(terms)
         self.step.backward(terms, weight)
         self.meter.add(terms, counted=batch.share > 0)
 
-    def _wants_to_stop(self, reports: bool) -> bool:
-        """Tell whether a stop was requested; several processes agree on it when they report."""
-        if self.fabric.world_size == 1:
-            return self.stop.signal is not None
-        if not reports:
+    def _wants_to_stop(self) -> bool:
+        """Save where it is time to, and tell whether a stop was requested; several processes agree on both."""
+        agreed = self.agreement.reach(Wish(self.stop.signal, self.saver.is_due()))
+        if agreed == Wish():
             return False
-        votes = self.strategy.all_reduce(torch.tensor(float(self.stop.signal is not None)), reduce_op="sum")
-        return bool(cast(Tensor, votes) > 0)
+        if first_non_finite(self.model) is not None:
+            self._raise_non_finite(self.taken, "an update of the weights is not finite")
+        if agreed.save:
+            self.saver.save_last()
+        self.stop.signal = agreed.stop or self.stop.signal
+        return agreed.stop is not None
 
     def _advance_schedule(self, each_step: bool) -> None:
         if self.schedule is not None and self.settings.schedule_per_step == each_step:
@@ -170,7 +179,6 @@ class Trainer:
         self.recorder.throughput(reading.examples / seconds, step)
         self.display.update(step, epoch, reading.values, reading.examples / seconds)
         self.progress.collect(reading)
-        self.saver.save_last_if_due()
 
     def _after_epoch(self) -> None:
         """Report the epoch, evaluate, and keep what is worth keeping."""
@@ -209,7 +217,7 @@ class Trainer:
     @torch.no_grad()
     def judge(self, split: str) -> Reading:
         """Average the objective's terms over a split, with noise that is the same for every epoch and number of processes."""
-        rank, world, meter = self.fabric.global_rank, self.fabric.world_size, Meter()
+        rank, world, meter = self.fabric.global_rank, self.fabric.world_size, Meter(shared=self.shared)
         self.model.eval()
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             for index, given in enumerate(self.data.batches(split, self.settings.batch_size, self.device)):
@@ -232,18 +240,18 @@ class Trainer:
         means = {"distortion": terms.distortion.mean().item(), "rate": terms.rate.mean().item()}
         if first_non_finite(self.model) is None and terms.loss.requires_grad:
             self.step.backward(terms, 1.0)
-        self._raise_non_finite(self.taken + 1, {**means, "loss": terms.loss.item()})
+        self._raise_non_finite(self.taken + 1, told({**means, "loss": terms.loss.item()}))
 
     def _refuse_reading(self, reading: Reading) -> None:
         """Stop because an average since the last report is not finite."""
         bad = next((i for i, row in enumerate(reading.steps) if not math.isfinite(row["loss"])), 0)
-        self._raise_non_finite(self.taken - len(reading.steps) + bad + 1, reading.values)
+        step = self.taken - len(reading.steps) + bad + 1 if reading.steps else self.taken
+        self._raise_non_finite(step, told(reading.values))
 
-    def _raise_non_finite(self, step: int, values: Row) -> None:
-        term = next((name for name in ("distortion", "rate") if not math.isfinite(values[name])), "loss")
+    def _raise_non_finite(self, step: int, what: str) -> None:
         self.recorder.close()
         raise NonFiniteError(
-            f"Step {step}: the {term} is {values[term]:g}; the first parameter that is not finite is "
+            f"Step {step}: {what}; the first parameter that is not finite is "
             f"{first_non_finite(self.model) or 'none'}. The last good state is {self.saver.last_known()}. Lower the learning "
             f"rate, clip the gradient (clip=1.0), or look for extreme values in the data."
         )
@@ -255,22 +263,7 @@ def annealed(model: VAE) -> Row:
     return {name: value for part in parts for name, value in part.annealed().items()}
 
 
-def make_fabric(settings: Settings) -> Fabric:
-    """Make and launch Lightning Fabric for the chosen devices and precision.
-
-    Raises:
-        ConfigError: if there are no such devices, or their combination is not possible.
-    """
-    try:
-        fabric = Fabric(
-            accelerator=settings.accelerator,
-            devices=settings.devices,
-            num_nodes=settings.nodes,
-            strategy=settings.strategy,
-            precision=settings.precision,  # type: ignore[arg-type]
-        )
-    except (ValueError, RuntimeError, TypeError) as error:
-        chosen = {name: getattr(settings, name) for name in ("accelerator", "devices", "nodes", "strategy", "precision")}
-        raise ConfigError(f"Lightning Fabric refuses {chosen}: {error}") from error
-    fabric.launch()
-    return fabric
+def told(values: Row) -> str:
+    """Say which term of a loss that is not finite is not."""
+    term = next((name for name in ("distortion", "rate") if not math.isfinite(values[name])), "loss")
+    return f"the {term} is {values[term]:g}"

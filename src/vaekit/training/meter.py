@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -34,9 +35,15 @@ class Reading:
 
 @dataclass
 class Meter:
-    """Collects terms without reading them; `read` averages over examples, not over batches, and over all processes."""
+    """Collects terms without reading them; `read` averages over examples, not over batches.
+
+    Attributes:
+        statistics: keep the values of every single step, and the posterior's statistics.
+        shared: average over all processes of a distributed job.
+    """
 
     statistics: bool = False
+    shared: bool = False
     _pending: list[Kept] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -52,35 +59,42 @@ class Meter:
         self._pending.append(kept if counted else {n: _without_rows(v) for n, v in kept.items()})
 
     def state(self) -> list[Kept]:
-        """Return what was collected and not read yet, exactly."""
-        return list(self._pending)
+        """Return what was collected and not read yet, exactly, and by all processes."""
+        return _gathered(self._pending) if self.shared else list(self._pending)
 
-    def restore(self, state: list[Kept]) -> None:
-        """Continue from a state."""
-        self._pending = list(state)
+    def restore(self, state: list[Kept], device: torch.device, counted: bool = True) -> None:
+        """Continue from a state, which one process counts for all."""
+        moved = ({n: v.to(device) if isinstance(v, Tensor) else v for n, v in kept.items()} for kept in state)
+        self._pending = [kept if counted else {n: _without_rows(v) for n, v in kept.items()} for kept in moved]
 
     def read(self) -> Reading:
-        """Average what was collected, over all processes, and start anew."""
-        pending, self._pending = self._pending, []
-        steps = [_step_row(kept) for kept in pending] if self.statistics else []
-        sums = _summed(_totals(pending)) if pending else {}
-        if not sums:
-            return Reading(0, {}, [], steps)
+        """Average what was collected, and start anew."""
+        pending = self.state() if self.statistics else self._pending
+        self._pending = []
+        if not pending:
+            return Reading(0, {}, [], [])
+        sums = _totals(pending)
+        if self.shared and not self.statistics:
+            sums = _summed(sums)
         count = sums.pop("examples")
-        means = {name: total / count for name, total in sums.items()}
+        means = {name: (total / count).cpu() for name, total in sums.items()}
         rates = means.pop("rates").tolist()
         values = {name: mean.item() for name, mean in means.items()}
+        steps = [_step_row(kept) for kept in pending] if self.statistics else []
         return Reading(count.item(), _ordered(values, sum(rates)), rates, steps)
 
 
-def posterior_statistics(terms: Terms) -> dict[str, Tensor]:
-    """Compute the mean and deviation of the posterior's means over batch and latents, and its mean log-variance."""
-    posterior = terms.trace.posterior
-    mean, variance = posterior.mean.detach(), posterior.variance.detach()
+def posterior_statistics(terms: Terms) -> Kept:
+    """Compute, of each example, the mean over latents of the posterior's mean, of its square, and of the log-variance.
+
+    The square is kept under the name of the deviation over batch and latents, which it becomes in the end.
+    """
+    mean = terms.trace.posterior.mean.detach().double().flatten(1)
+    log_variance = terms.trace.posterior.variance.detach().log().flatten(1)
     return {
-        "posterior_mean": mean.mean(),
-        "posterior_mean_std": mean.std(),
-        "posterior_log_variance": variance.log().mean(),
+        "posterior_mean": mean.mean(1),
+        "posterior_mean_std": mean.square().mean(1),
+        "posterior_log_variance": log_variance.mean(1),
     }
 
 
@@ -106,16 +120,38 @@ def _totals(pending: list[Kept]) -> dict[str, Tensor]:
 
 def _summed(totals: dict[str, Tensor]) -> dict[str, Tensor]:
     """Add up the totals of all processes."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        for total in totals.values():
-            torch.distributed.all_reduce(total)
-    return {name: total.cpu() for name, total in totals.items()}
+    flat = torch.cat([total.flatten() for total in totals.values()])
+    torch.distributed.all_reduce(flat)
+    parts = flat.split([total.numel() for total in totals.values()])
+    return {name: part.view_as(total) for (name, total), part in zip(totals.items(), parts, strict=True)}
+
+
+def _gathered(pending: list[Kept]) -> list[Kept]:
+    """Put together what all processes keep of each batch."""
+    mine = [{n: v.cpu() if isinstance(v, Tensor) else v for n, v in kept.items()} for kept in pending]
+    all_of_them: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(all_of_them, mine)
+    return [{name: _joined(parts, name) for name in parts[0]} for parts in zip(*all_of_them, strict=True)]
+
+
+def _joined(parts: Sequence[Kept], name: str) -> Tensor | float:
+    """Join a value of the parts of a batch: per-example values one after the other, means by their number of rows."""
+    values = [part[name] for part in parts]
+    if not isinstance(values[0], Tensor):
+        return float(values[0])
+    if values[0].ndim:
+        return torch.cat(values)
+    rows = torch.tensor([len(part["bound"]) for part in parts], dtype=torch.float64)
+    return ((torch.stack(values) * rows).sum() / rows.sum()).to(values[0].dtype)
 
 
 def _ordered(values: Mapping[str, float], rate: float) -> Row:
-    """Put the rate behind the distortion."""
+    """Put the rate behind the distortion, and turn the posterior's mean square into a deviation."""
     first = {name: values[name] for name in ("loss", "bound", "distortion")}
-    return {**first, "rate": rate, **{name: value for name, value in values.items() if name not in first}}
+    row = {**first, "rate": rate, **{name: value for name, value in values.items() if name not in first}}
+    if "posterior_mean_std" in row:
+        row["posterior_mean_std"] = math.sqrt(max(0.0, row["posterior_mean_std"] - row["posterior_mean"] ** 2))
+    return row
 
 
 def _step_row(kept: Mapping[str, Any]) -> Row:

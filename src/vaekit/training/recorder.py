@@ -6,13 +6,14 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from vaekit.training.meter import Row
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+History: TypeAlias = dict[str, dict[str, list[float]]]
 METRICS, RATES, STEPS = "metrics.csv", "rates.csv", "steps.csv"
 MOST_LATENT_CURVES = 64
 
@@ -105,3 +106,16 @@ def _truncate(path: Path, length: int) -> None:
     if path.exists():
         with path.open("r+b") as file:
             file.truncate(length)
+
+
+def read_table(path: Path) -> History:
+    """Read a table of a run: split -> column -> numbers in order; empty cells are left out."""
+    history: History = {}
+    if path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                columns = history.setdefault(row.pop("split"), {})
+                for name, value in row.items():
+                    if value:
+                        columns.setdefault(name, []).append(float(value))
+    return history

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,12 @@ import torch
 from vaekit.errors import RunError
 from vaekit.training import checkpoint
 from vaekit.training.meter import Reading, Row
+from vaekit.training.processes import by_first
 
 if TYPE_CHECKING:
     from vaekit.training.loop import Trainer
 
-LAST = "last.safetensors"
+CHECKPOINTS, LAST = "checkpoints", "last.safetensors"
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Progress:
 
 
 class Saver:
-    """Writes and reads a trainer's checkpoints.
+    """Writes and reads a trainer's checkpoints; all processes take part in it, and the first one writes.
 
     Arguments:
         trainer: whose state is saved.
@@ -74,27 +75,23 @@ class Saver:
 
     def __init__(self, trainer: Trainer, folder: Path | None) -> None:
         self.trainer = trainer
-        self.folder = folder / "checkpoints" if folder else None
+        self.folder = folder / CHECKPOINTS if folder else None
+        self.writes = bool(folder) and trainer.fabric.is_global_zero
         self.obsolete: list[str] = []
         self.saved_at = time.monotonic()
 
     def save_last(self) -> None:
         """Write the checkpoint from which the run resumes, and remove what it no longer refers to."""
-        tree = self._tree()
-        if self.folder is not None:
-            checkpoint.save(self.folder / LAST, tree)
-            for name in self.obsolete:
+        self._write(LAST)
+        while self.obsolete:
+            name = self.obsolete.pop()
+            if self.folder is not None and self.writes:
                 (self.folder / name).unlink(missing_ok=True)
-        self.obsolete.clear()
         self.saved_at = time.monotonic()
 
-    def save_last_if_due(self) -> None:
-        """Write it within an epoch if the last one is old."""
-        if (
-            self.trainer.fabric.world_size == 1
-            and time.monotonic() - self.saved_at > 60 * self.trainer.settings.save_minutes
-        ):
-            self.save_last()
+    def is_due(self) -> bool:
+        """Tell whether the last checkpoint is so old that one is written within an epoch."""
+        return time.monotonic() - self.saved_at > 60 * self.trainer.settings.save_minutes
 
     def keep_if_best(self, loss: float, epoch: int) -> None:
         """Keep a checkpoint if its validation loss is among the best; a loss that is not a number never is."""
@@ -106,9 +103,7 @@ class Saver:
         best.sort()
         self.obsolete += [old for _, old in best[keep:]]
         del best[keep:]
-        tree = self._tree()
-        if self.folder is not None:
-            checkpoint.save(self.folder / name, tree)
+        self._write(name)
 
     def last_known(self) -> str:
         """Say where the last good state is."""
@@ -116,7 +111,8 @@ class Saver:
 
     def restore(self, path: Path) -> Mapping[str, int]:
         """Continue from a checkpoint; return the lengths of the tables at its moment."""
-        trainer, tree = self.trainer, checkpoint.load(path)
+        trainer = self.trainer
+        tree = by_first(trainer.fabric, lambda: checkpoint.load(path))
         try:
             trainer.model.load_state_dict(tree["model"])
             trainer.optimizer.load_state_dict(tree["optimizer"])
@@ -127,12 +123,17 @@ class Saver:
         if trainer.step.average is not None:
             trainer.step.average.averages = [t.to(trainer.device) for t in tree["average"]]
         trainer.strategy.precision.load_state_dict(tree["precision"])
-        trainer.meter.restore(tree["meter"])
+        trainer.meter.restore(tree["meter"], trainer.device, counted=trainer.fabric.is_global_zero)
         progress = {**tree["progress"], "interrupted": None}
         trainer.progress = Progress(**{**progress, "best": [(loss, name) for loss, name in progress["best"]]})
-        _set_random_state(tree["random"][trainer.fabric.global_rank % len(tree["random"])])
+        _set_random_state(tree["random"], trainer)
         lengths: Mapping[str, int] = tree["tables"]
         return lengths
+
+    def _write(self, name: str) -> None:
+        tree = self._tree()
+        if self.folder is not None and self.writes:
+            checkpoint.save(self.folder / name, tree)
 
     def _tree(self) -> dict[str, Any]:
         trainer = self.trainer
@@ -146,7 +147,7 @@ class Saver:
             "precision": trainer.strategy.precision.state_dict(),
             "meter": trainer.meter.state(),
             "progress": asdict(trainer.progress),
-            "random": _random_states(trainer.fabric.world_size),
+            "random": _random_states(trainer),
             "tables": recorder.state() if recorder else {},
         }
 
@@ -159,17 +160,23 @@ def weights(tree: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return model
 
 
-def _random_states(world: int) -> list[dict[str, Any]]:
+def _random_states(trainer: Trainer) -> list[dict[str, Any]]:
     """Return the random state of every process."""
-    state = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
-    if world == 1:
-        return [state]
-    states: list[Any] = [None] * world
-    torch.distributed.all_gather_object(states, state)
+    state = {"cpu": torch.get_rng_state()}
+    if trainer.device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(trainer.device)
+    states: list[Any] = [state] * trainer.fabric.world_size
+    if len(states) > 1:
+        torch.distributed.all_gather_object(states, state)
     return states
 
 
-def _set_random_state(state: Mapping[str, Any]) -> None:
-    torch.set_rng_state(state["cpu"])
-    if torch.cuda.is_available() and state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+def _set_random_state(states: Sequence[Mapping[str, Any]], trainer: Trainer) -> None:
+    """Take up this process's random state; a process that there was not before is seeded by itself and the step."""
+    rank = trainer.fabric.global_rank
+    if rank >= len(states):
+        torch.manual_seed(torch.initial_seed() + trainer.taken)
+        return
+    torch.set_rng_state(states[rank]["cpu"])
+    if "cuda" in states[rank] and trainer.device.type == "cuda":
+        torch.cuda.set_rng_state(states[rank]["cuda"], trainer.device)
