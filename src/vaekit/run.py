@@ -14,10 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import torch
-import yaml
-from torch import nn
 
-import vaekit
 from vaekit import data as data_room
 from vaekit import figures as drawing
 from vaekit import spec
@@ -26,6 +23,7 @@ from vaekit.data.reading import Opened
 from vaekit.errors import ConfigError, RunError
 from vaekit.evaluation import Evaluation, evaluate
 from vaekit.files import write_text
+from vaekit.keeping import CONFIG, MODEL, read_yaml, write_config
 from vaekit.model import VAE
 from vaekit.objectives import ELBO, Objective
 from vaekit.report import report as write_report
@@ -36,7 +34,6 @@ from vaekit.training.recorder import METRICS, RATES, History, read_table
 from vaekit.training.saving import CHECKPOINTS, LAST, weights
 
 Span: TypeAlias = tuple[float, float]
-CONFIG, MODEL = "config.yaml", "model.yaml"
 EVALUATED_AT_ONCE = 256
 
 
@@ -335,59 +332,3 @@ def take_weights(run: Run, tree: Mapping[str, Any], name: str) -> None:
 def _best_name(folder: Path) -> str:
     best = load_checkpoint(folder / LAST)["progress"]["best"]
     return str(best[0][1]) if best else LAST
-
-
-def write_config(
-    folder: Path, model: VAE, objective: Objective, data: Dataset, settings: Settings, config: Mapping[str, Any]
-) -> None:
-    """Write `model.yaml`, from which the run is loaded, and `config.yaml`, from which the same is run again."""
-    built = {
-        "vaekit": vaekit.__version__,
-        "model": describe_model(model),
-        "objective": describe_or_none(objective),
-        "data": describe_or_none(data.opened_by),
-    }
-    loop = {f.name: _plain_setting(getattr(settings, f.name)) for f in fields(Settings)}
-    flags = config or {**{name: built[name] for name in ("data", "model", "objective")}, **loop}
-    for name, content in ((MODEL, built), (CONFIG, flags)):
-        write_text(folder / name, yaml.safe_dump(dict(content), sort_keys=False, width=120))
-
-
-def describe_model(model: nn.Module) -> dict[str, Any] | None:
-    """Describe a model, or return None where its description would not rebuild it."""
-    described = describe_or_none(model)
-    try:
-        return described if described and spec.rebuilds(model, described) else None
-    except (ConfigError, TypeError):
-        return None
-
-
-def describe_or_none(value: object) -> dict[str, Any] | None:
-    """Describe an object, or return None where it cannot be described."""
-    try:
-        described: dict[str, Any] = spec.describe(value)
-    except ConfigError:
-        return None
-    return described
-
-
-def _plain_setting(value: object) -> Any:
-    return spec.describe_factory(value) if callable(value) else spec.describe(value)
-
-
-def read_yaml(folder: Path, name: str) -> dict[str, Any]:
-    """Read a file of a run.
-
-    Raises:
-        RunError: if the folder holds no run, or the file is damaged.
-    """
-    path = folder / name
-    if not path.is_file():
-        raise RunError(f"`{folder}` holds no run: there is no `{name}` in it. Name the folder given to `fit`.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunError(f"`{path}` is damaged: {error}") from error
-    if not isinstance(content, dict):
-        raise RunError(f"`{path}` is damaged: it does not hold a mapping.")
-    return content

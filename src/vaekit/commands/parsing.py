@@ -8,27 +8,47 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import Namespace, set_parsing_settings
 
 from vaekit import data, networks, objectives, posteriors, priors, recipes, training
+from vaekit.commands.parser import Parser
 from vaekit.composition import Composition
-from vaekit.errors import ConfigError, RunError
+from vaekit.errors import RunError
+from vaekit.keeping import CONFIG
 from vaekit.objectives import ELBO, Objective
-from vaekit.run import CONFIG
 from vaekit.training import Settings
 
 # Importing a room makes its classes known by their short names: `--prior StandardNormal`, `--objective IWAE`.
 ROOMS = (data, networks, objectives, posteriors, priors, training)
+# The class that an option of a class is taken for, where no class is named: `--network.hidden '[64]'`.
+NETWORKS = {
+    "network": "vaekit.networks.MLP",
+    "encoder": "vaekit.networks.ConvEncoder",
+    "decoder": "vaekit.networks.ConvDecoder",
+}
+NOT_KEPT = ("run", "resume", "config")
+CLOSING = """\
+A part is a class: --prior StandardNormal, or --prior my_package.MyPrior. Its own options follow: --network MLP
+--network.hidden '[512,512]'. To see them: --network.help MLP. Options of --network, --encoder and --decoder alone mean MLP,
+ConvEncoder and ConvDecoder.
+
+examples:
+  vaekit fit digits --run runs/digits
+  vaekit fit --data photographs --latent 64 --data.options Decoding --data.options.size 64
+  vaekit fit --data table.csv --prior zuko.flows.NSF --prior.transforms 3 --epochs 100
+  vaekit fit mnist-bernoulli --objective IWAE --objective.samples 50
+"""
 
 set_parsing_settings(subclasses_enabled=["is_pure_dataclass"], instantiate_subclass_spec_in_any=False)
 
 
-def fit_parser() -> ArgumentParser:
+def fit_parser() -> Parser:
     """Build the parser of `vaekit fit`."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="vaekit fit",
         usage="vaekit fit [RECIPE] [--data SOURCE] [--run DIR] [options]",
         description="Fit a model to data. RECIPE is a name that `vaekit recipes` lists, or a file of flags (YAML).",
+        epilog=CLOSING,
     )
     parser.add_argument(
         "--config", action="config", help="a file of flags (YAML), as `--print_config` prints and a run keeps"
@@ -45,20 +65,22 @@ def fit_parser() -> ArgumentParser:
     )
     span_help = "the range of both axes of the linear manifold; the range of the codes if absent"
     parser.add_argument("--figure_span", type=tuple[float, float] | None, default=None, help=span_help)
+    parser.add_argument("--objective", type=Objective, default=ELBO(), help="what is minimised")
     parser.add_function_arguments(data.open, "data", fail_untyped=False)
     parser.add_class_arguments(Composition)
-    parser.add_argument("--objective", type=Objective, default=ELBO(), help="what is minimised")
     parser.add_class_arguments(Settings)
     return parser
 
 
 def parse_fit(arguments: Sequence[str]) -> tuple[Namespace, dict[str, Any]]:
     """Parse flags; return the objects they make, and the flags as plain data for the run's configuration."""
-    parser = fit_parser()
-    given = _expanded(arguments)
-    parsed = parser.parse_args(given)
-    plain = yaml.safe_load(parser.dump(parsed, skip_none=False))
-    return parser.instantiate(parsed), {k: v for k, v in plain.items() if k not in ("run", "resume", "config")}
+    parser, given = fit_parser(), _expanded(arguments)
+    for part, path in NETWORKS.items():
+        if any(argument.startswith(f"--{part}.") for argument in given):
+            parser.set_defaults({part: {"class_path": path}})
+    parsed = parser.parse(given)
+    plain = yaml.safe_load(parser.dump(parsed, skip_unset=False))
+    return parser.instantiate(parsed), {k: v for k, v in plain.items() if k not in NOT_KEPT}
 
 
 def _expanded(arguments: Sequence[str]) -> list[str]:
@@ -86,13 +108,3 @@ def run_folder(chosen: Path | None, name: str) -> Path:
         return chosen
     stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in name).strip("-") or "run"
     return next(p for i in range(1, sys.maxsize) if not (p := Path("runs") / f"{stem}-{i}").exists())
-
-
-def require(value: object, flag: str) -> None:
-    """Refuse a flag that was left out.
-
-    Raises:
-        ConfigError: naming the flag.
-    """
-    if value is None:
-        raise ConfigError(f"`--{flag}` is needed.")
