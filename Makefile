@@ -15,7 +15,6 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	rm -rf runs/demo
 	$(BIN)/vaekit fit digits --run runs/demo
-	$(BIN)/vaekit report runs/demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2
