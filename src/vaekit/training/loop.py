@@ -151,7 +151,7 @@ class Trainer:
         if agreed == Wish():
             return False
         if first_non_finite(self.model) is not None:
-            self._raise_non_finite(self.taken, "an update of the weights is not finite")
+            self._raise_non_finite(f"By step {self.taken}", "an update of the weights is not finite")
         if agreed.save:
             self.saver.save_last()
         self.stop.signal = agreed.stop or self.stop.signal
@@ -240,18 +240,18 @@ class Trainer:
         means = {"distortion": terms.distortion.mean().item(), "rate": terms.rate.mean().item()}
         if first_non_finite(self.model) is None and terms.loss.requires_grad:
             self.step.backward(terms, 1.0)
-        self._raise_non_finite(self.taken + 1, told({**means, "loss": terms.loss.item()}))
+        self._raise_non_finite(f"Step {self.taken + 1}", told({**means, "loss": terms.loss.item()}))
 
     def _refuse_reading(self, reading: Reading) -> None:
         """Stop because an average since the last report is not finite."""
         bad = next((i for i, row in enumerate(reading.steps) if not math.isfinite(row["loss"])), 0)
-        step = self.taken - len(reading.steps) + bad + 1 if reading.steps else self.taken
-        self._raise_non_finite(step, told(reading.values))
+        known = f"Step {self.taken - len(reading.steps) + bad + 1}" if reading.steps else f"By step {self.taken}"
+        self._raise_non_finite(known, told(reading.values))
 
-    def _raise_non_finite(self, step: int, what: str) -> None:
+    def _raise_non_finite(self, where: str, what: str) -> None:
         self.recorder.close()
         raise NonFiniteError(
-            f"Step {step}: {what}; the first parameter that is not finite is "
+            f"{where}: {what}; the first parameter that is not finite is "
             f"{first_non_finite(self.model) or 'none'}. The last good state is {self.saver.last_known()}. Lower the learning "
             f"rate, clip the gradient (clip=1.0), or look for extreme values in the data."
         )

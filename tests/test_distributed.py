@@ -1,0 +1,231 @@
+"""Several processes: what they compute is what one process computes, and whatever happens to one, none is left waiting."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from jobs import run_job
+from tiny import LATENT, QUIET, WIDTH, tiny_data, tiny_model
+from torch import Tensor
+
+import vaekit as vk
+from vaekit.errors import NonFiniteError, RunError
+from vaekit.objectives import ELBO, L2, Linear
+from vaekit.training import InverseTimeLR, checkpoint, processes
+
+LAST = Path("checkpoints/last.safetensors")
+SGD = torch.optim.SGD
+SHARED = {"accelerator": "cpu", "strategy": "ddp"}
+ANNEALED = ELBO(beta=Linear(steps=10))
+TABLES = ("metrics.csv", "rates.csv", "steps.csv")
+
+
+class FixedNoise(vk.distributions.DiagonalNormal):
+    """A normal law whose draws all lie one deviation above the mean, so that no noise tells two runs apart."""
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        return (self.mean + self.stddev).expand(self._extended_shape(torch.Size(sample_shape)))
+
+
+class FixedNormal(vk.posteriors.DiagonalNormal):
+    """The mean-field posterior without noise."""
+
+    def forward(self, *given: Tensor) -> FixedNoise:
+        usual = super().forward(*given)
+        return FixedNoise(usual.loc, usual.log_scale, validate_args=self.validate_args)
+
+
+def point_model() -> vk.VAE:
+    return tiny_model(posterior=vk.posteriors.Delta(vk.networks.MLP(WIDTH, 5, LATENT)))
+
+
+def fixed_model() -> vk.VAE:
+    return tiny_model(posterior=FixedNormal(vk.networks.MLP(WIDTH, 5, 2 * LATENT)))
+
+
+def scaled_model() -> vk.VAE:
+    scale = vk.likelihoods.OptimalScale(memory=3)
+    return tiny_model(
+        posterior=vk.posteriors.Delta(vk.networks.MLP(WIDTH, 5, LATENT)),
+        likelihood=vk.likelihoods.Normal(vk.networks.MLP(LATENT, 5, WIDTH), WIDTH, scale),
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to train."""
+
+    model: Callable[[], vk.VAE] = point_model
+    objective: vk.objectives.Objective = ANNEALED
+    rows: int = 61
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+# 61 rows are 49 to train on, so the last batch of 16 has a single row, and all processes but one have none of it.
+CASES = {
+    "plain": Case(),
+    "an uneven last batch": Case(rows=70),
+    "momentum, clip, average, schedule": Case(
+        settings={
+            "optimizer": partial(SGD, lr=0.1, momentum=0.9),
+            "clip": 0.2,
+            "ema": 0.9,
+            "schedule": InverseTimeLR,
+            "schedule_per_step": True,
+        }
+    ),
+    "accumulation": Case(rows=82, settings={"accumulate": 3}),
+    "free bits": Case(fixed_model, ELBO(free_bits=0.05)),
+    "capacity": Case(fixed_model, ELBO(beta=10.0, capacity=0.5)),
+    "the best scale": Case(scaled_model, ELBO(), options={"transforms": ()}),
+    "a penalty": Case(objective=L2(ELBO(), weight=0.1)),
+    "every step": Case(fixed_model, settings={"every_step": True}),
+    "early stop": Case(settings={"optimizer": partial(SGD, lr=3.0), "patience": 1, "keep_best": 2, "epochs": 8}),
+}
+
+
+def fit(case: Case, folder: Path, resume: bool = False, **settings: Any) -> vk.Run:
+    torch.manual_seed(1)
+    model, data = case.model(), tiny_data(case.rows, **case.options)
+    chosen = {**QUIET, "epochs": 3, **case.settings, **settings}
+    return vk.fit(model, case.objective, data, run=folder, resume=resume, **chosen)
+
+
+def weights(run: vk.Run) -> list[Any]:
+    return [p.tolist() for p in run.model.parameters()]
+
+
+def differing(a: Any, b: Any, where: str = "") -> list[str]:
+    """Name the leaves in which two checkpoints differ by more than rounding."""
+    if isinstance(a, Tensor):
+        equal = a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-7, atol=1e-9)
+        return [] if equal else [where]
+    if isinstance(a, dict):
+        return [w for k in a.keys() | b.keys() for w in differing(a.get(k), b.get(k), f"{where}/{k}")]
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return [w for i, pair in enumerate(zip(a, b, strict=True)) for w in differing(*pair, f"{where}/{i}")]
+    return [] if a == b or (isinstance(a, float) and a == pytest.approx(b, rel=1e-7)) else [where]
+
+
+def compared(one: Path, several: Path) -> list[str]:
+    """Name what differs between two runs."""
+    files = [{str(p.relative_to(folder)) for p in folder.rglob("*")} for folder in (one, several)]
+    trees = [checkpoint.load(folder / LAST) for folder in (one, several)]
+    for tree in trees:
+        del tree["random"], tree["tables"]
+    found = [f"the file {name}" for name in files[0] ^ files[1]] + differing(*trees)
+    for name in TABLES:
+        tables = [np.genfromtxt(folder / name, delimiter=",") for folder in (one, several) if (folder / name).exists()]
+        if tables and not np.allclose(*tables, rtol=1e-7, atol=1e-9, equal_nan=True):
+            found.append(name)
+    return found
+
+
+def train_all(folder: Path) -> dict[str, list[Any]]:
+    """Fit every case as one of several processes; return the weights."""
+    torch.set_default_dtype(torch.float64)
+    world = int(os.environ["WORLD_SIZE"])
+    found = {}
+    for name, case in CASES.items():
+        run = fit(case, folder / name, devices=world, **SHARED)
+        found[name] = weights(run)
+    return found
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_compute_what_one_computes(tmp_path: Path, world: int) -> None:
+    others = run_job(world, train_all, tmp_path / "several")
+    found = {}
+    for name, case in CASES.items():
+        run = fit(case, tmp_path / "one" / name)
+        found[name] = compared(tmp_path / "one" / name, tmp_path / "several" / name)
+        for rank, there in enumerate(others):
+            if differing(weights(run), there[name]):
+                found[name].append(f"weights of process {rank}")
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+@dataclass(frozen=True)
+class Disturbed(vk.objectives.Objective):
+    """The ELBO, but the last process meets something at a step: it calls `happens` with the terms."""
+
+    step: int
+    happens: Callable[[vk.objectives.Terms], vk.objectives.Terms]
+
+    def __call__(self, model: vk.VAE, x: Tensor, *context: Tensor) -> vk.objectives.Terms:
+        terms = ANNEALED(model, x, *context)
+        last = torch.distributed.get_rank() == torch.distributed.get_world_size() - 1
+        return self.happens(terms) if last and model.training and model.step == self.step else terms
+
+
+def terminated(terms: vk.objectives.Terms) -> vk.objectives.Terms:
+    os.kill(os.getpid(), signal.SIGTERM)
+    return terms
+
+
+def poisoned(terms: vk.objectives.Terms) -> vk.objectives.Terms:
+    return replace(terms, loss=terms.loss * math.nan)
+
+
+def refused(case: Case, folder: Path, **settings: Any) -> str:
+    """Return what a fit raises."""
+    with pytest.raises((NonFiniteError, RunError)) as error:
+        fit(case, folder, **settings)
+    return f"{error.type.__name__}: {error.value}"
+
+
+def meet_trouble(folder: Path) -> dict[str, Any]:
+    """Stop, resume and fail as one of several processes; return what each of them saw."""
+    torch.set_default_dtype(torch.float64)
+    processes.SECONDS = 0.0
+    several: dict[str, Any] = {"devices": int(os.environ["WORLD_SIZE"]), **SHARED}
+    stops = replace(CASES["every step"], model=point_model, objective=Disturbed(5, terminated))
+    stopped = fit(stops, folder / "stopped", save_minutes=0.0, **several).progress
+    assert stopped is not None
+    resumed = fit(CASES["plain"], folder / "grown", resume=True, epochs=4, **several)
+    return {
+        "stopped": (stopped.interrupted, stopped.epoch, stopped.batch),
+        "resumed": weights(resumed),
+        "occupied": refused(CASES["plain"], folder / "grown", **several),
+        "damaged": refused(CASES["plain"], folder / "damaged", resume=True, **several),
+        "not finite": refused(Case(objective=Disturbed(6, poisoned)), folder / "poisoned", log_every=2, **several),
+    }
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("world", [2])
+def test_trouble_of_one_process_is_met_by_all(tmp_path: Path, world: int) -> None:
+    fit(CASES["plain"], tmp_path / "grown", epochs=2)
+    fit(CASES["plain"], tmp_path / "damaged", epochs=1)
+    (tmp_path / "damaged" / LAST).write_bytes(b"")
+    seen, *others = run_job(world, meet_trouble, tmp_path)
+    assert all(not differing(seen, other) for other in others)
+
+    assert seen["stopped"] == (signal.SIGTERM, 1, 2)
+    statistics = replace(CASES["every step"], model=point_model)
+    fit(statistics, tmp_path / "stopped", resume=True)
+    fit(statistics, tmp_path / "whole")
+    assert compared(tmp_path / "whole", tmp_path / "stopped") == []
+
+    whole = fit(CASES["plain"], tmp_path / "long", epochs=4)
+    assert not differing(weights(whole), seen["resumed"])
+    assert compared(tmp_path / "long", tmp_path / "grown") == []
+
+    assert "grown` is not empty" in seen["occupied"]
+    assert "is damaged" in seen["damaged"]
+    assert "NonFiniteError: By step 8: the distortion is nan" in seen["not finite"]
+    kept = checkpoint.load(tmp_path / "poisoned" / LAST)
+    assert kept["model"]["step"] == 4
+    assert all(w.isfinite().all() for w in kept["model"].values())
