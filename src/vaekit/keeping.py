@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from torch import nn
@@ -13,29 +14,110 @@ from torch import nn
 import vaekit
 from vaekit import spec
 from vaekit.data.dataset import Dataset
-from vaekit.errors import ConfigError, RunError
+from vaekit.data.reading import NAMES
+from vaekit.data.source import ArrayFile, Decoding
+from vaekit.errors import ConfigError, RunError, VaekitError
 from vaekit.files import write_text
 from vaekit.model import VAE
 from vaekit.objectives import Objective
 from vaekit.training import Settings
+from vaekit.training.saving import CHECKPOINTS, LAST
 
 CONFIG, MODEL = "config.yaml", "model.yaml"
 
 
+class Place(NamedTuple):
+    """Where a run is kept.
+
+    Attributes:
+        resumes: whether there is a checkpoint to continue from.
+        made: the topmost folder that was made for it; None where it was there.
+    """
+
+    resumes: bool
+    made: Path | None
+
+    def give_back(self) -> None:
+        """Remove what was made."""
+        if self.made is not None:
+            shutil.rmtree(self.made, ignore_errors=True)
+
+
+def claim(folder: Path | None, resume: bool | None) -> Place:
+    """Make a run's folder.
+
+    Arguments:
+        folder: the folder; None keeps nothing.
+        resume: whether there must be a run to continue; None for either.
+
+    Raises:
+        RunError: if the folder holds what must not be written over, or no run to continue, or cannot be made.
+    """
+    started = folder is not None and (folder / CONFIG).is_file()
+    if resume and not started:
+        raise RunError(f"There is no run to resume in `{folder}`. Name the folder of a run that was started.")
+    if folder is None:
+        return Place(False, None)
+    try:
+        if not started and folder.exists() and any(folder.iterdir()):
+            raise RunError(f"`{folder}` is not empty, and holds no run. Name another folder.")
+        if resume is False and started:
+            raise RunError(f"`{folder}` is not empty. Resume the run in it, or name another folder.")
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"`{folder}` cannot keep a run ({error.strerror or error}). Name another folder.") from error
+    resumes = bool(resume) or (folder / CHECKPOINTS / LAST).is_file()
+    return Place(resumes, missing[-1] if missing else None)
+
+
 def write_config(
-    folder: Path, model: VAE, objective: Objective, data: Dataset, settings: Settings, config: Mapping[str, Any]
+    folder: Path | None,
+    model: VAE,
+    objective: Objective,
+    data: Dataset,
+    settings: Settings,
+    config: Mapping[str, Any],
 ) -> None:
-    """Write `model.yaml`, from which the run is loaded, and `config.yaml`, from which the same is run again."""
+    """Write `model.yaml`, from which the run is loaded, and `config.yaml`, from which the same is run again.
+
+    Nothing is written where there is no folder.
+    """
+    if folder is None:
+        return
     built = {
         "vaekit": vaekit.__version__,
         "model": describe_model(model),
         "objective": describe_or_none(objective),
-        "data": describe_or_none(data.opened_by),
+        "data": describe_data(data.opened_by),
     }
     loop = {f.name: _plain_setting(getattr(settings, f.name)) for f in fields(Settings)}
     flags = config or {**{name: built[name] for name in ("data", "model", "objective")}, **loop}
     for name, content in ((MODEL, built), (CONFIG, flags)):
         write_text(folder / name, yaml.safe_dump(dict(content), sort_keys=False, width=120))
+
+
+def describe_data(opened_by: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Describe how data was opened, with paths that hold from any folder; data that was in memory has no source."""
+    return describe_or_none(settled(opened_by)) or describe_or_none({**opened_by, "source": None})
+
+
+def settled(opened_by: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the paths among the arguments of `vaekit.data.open` absolute."""
+    source, options = opened_by.get("source"), opened_by.get("options")
+    if isinstance(source, str | Path) and str(source) not in NAMES:
+        source = _absolute(source)
+    if isinstance(options, ArrayFile) and options.labels is not None:
+        options = replace(options, labels=_absolute(options.labels))
+    if isinstance(options, Decoding) and options.cache is not None:
+        options = replace(options, cache=options.cache.absolute())
+    return {**opened_by, "source": source, "options": options}
+
+
+def _absolute(name: str | Path) -> str:
+    """Return the absolute path of what is there by this name, else the name, as it may be found elsewhere."""
+    path = Path(name).expanduser()
+    return str(path.absolute() if path.exists() else name)
 
 
 def describe_model(model: nn.Module) -> dict[str, Any] | None:
@@ -76,3 +158,20 @@ def read_yaml(folder: Path, name: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RunError(f"`{path}` is damaged: it does not hold a mapping.")
     return content
+
+
+def rebuilt(folder: Path, described: Any) -> Any:
+    """Build what a run's `model.yaml` describes.
+
+    Raises:
+        RunError: if the description does not fit the classes that it names.
+        ConfigError: if it names what cannot be imported.
+    """
+    try:
+        return spec.build(described)
+    except VaekitError:
+        raise
+    except Exception as error:
+        raise RunError(
+            f"`{folder / MODEL}` is damaged, or was written for other classes ({type(error).__name__}: {error})."
+        ) from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -17,19 +18,19 @@ import torch
 
 from vaekit import data as data_room
 from vaekit import figures as drawing
-from vaekit import spec
 from vaekit.data.dataset import Dataset
 from vaekit.data.reading import Opened
-from vaekit.errors import ConfigError, RunError
+from vaekit.data.splits import PARTS
+from vaekit.errors import ConfigError, NonFiniteError, RunError, VaekitError
 from vaekit.evaluation import Evaluation, evaluate
 from vaekit.files import write_text
-from vaekit.keeping import CONFIG, MODEL, read_yaml, write_config
+from vaekit.keeping import CONFIG, MODEL, Place, claim, read_yaml, rebuilt, write_config
 from vaekit.model import VAE
 from vaekit.objectives import ELBO, Objective
 from vaekit.report import report as write_report
 from vaekit.training import Progress, Settings, Trainer
 from vaekit.training.checkpoint import load as load_checkpoint
-from vaekit.training.processes import by_first, make_fabric
+from vaekit.training.processes import by_first, is_first, make_fabric
 from vaekit.training.recorder import METRICS, RATES, History, read_table
 from vaekit.training.saving import CHECKPOINTS, LAST, weights
 
@@ -76,16 +77,16 @@ class Run:
         """Judge the model on a split, and keep the result in `evaluation.json`.
 
         Arguments:
-            split: "test", "validation" or "train"; where it is empty, the first of these that is not.
+            split: "test", "validation" or "train", where it is empty the first of these that is not; or "all".
             samples: importance samples per example.
             seed: of all draws.
             progress: called with the number of examples done.
         """
         data = self.needs_data()
-        batches = data.batches(_filled(data, split), EVALUATED_AT_ONCE, self.model.step.device)
+        parts = [data.batches(name, EVALUATED_AT_ONCE, self.model.step.device) for name in data_parts(data, split)]
         evaluation = evaluate(
             self.model,
-            batches,
+            chain.from_iterable(parts),
             samples=samples,
             bits_offset=data.bits_offset(self.model.likelihood),
             seed=seed,
@@ -113,7 +114,7 @@ class Run:
 
     def _illustrations(self, limit: int, span: Span | None) -> Iterator[drawing.Illustration]:
         data = self.needs_data()
-        split = _filled(data, "test")
+        split = data_parts(data, "test")[0]
         yield from drawing.illustrate(
             self.model,
             data.batches(split, EVALUATED_AT_ONCE, self.model.step.device),
@@ -168,6 +169,13 @@ class Run:
         return self.data
 
 
+def data_parts(data: Dataset, split: str) -> list[str]:
+    """Return the parts of the data that a split stands for: itself, all that have rows for "all", the first if it has none."""
+    order = PARTS if split == "all" else (split, *reversed(PARTS))
+    filled = [name for name in order if len(data.split(name))]
+    return filled if split == "all" else filled[:1]
+
+
 def fit(
     model: VAE,
     objective: Objective | None = None,
@@ -205,9 +213,19 @@ def fit(
     folder = Path(run) if run is not None else None
     with torch.random.fork_rng([]):
         fabric = make_fabric(chosen)
-        resumes = by_first(fabric, partial(_prepare, model, objective, dataset, chosen, folder, resume, config or {}))
-        trainer = Trainer(model, objective, dataset, chosen, folder, resumes, fabric)
-        progress = trainer.run()
+        place = by_first(fabric, partial(claim, folder, resume))
+        keep = partial(write_config, folder, model, objective, dataset, chosen, config or {})
+        trainer = None
+        try:
+            if not place.resumes:
+                by_first(fabric, keep)
+            trainer = Trainer(model, objective, dataset, chosen, folder, place.resumes, fabric)
+            if place.resumes:
+                by_first(fabric, keep)
+            progress = trainer.run()
+        except Exception as error:
+            _refuse_start(error, place, 0 if trainer is None else trainer.taken)
+            raise
     result = Run(model, objective, dataset, folder, progress)
     if trainer.step.average is not None and trainer.step.average.averages:
         trainer.step.average.write()
@@ -218,26 +236,20 @@ def fit(
     return result
 
 
-def _prepare(
-    model: VAE,
-    objective: Objective,
-    data: Dataset,
-    settings: Settings,
-    folder: Path | None,
-    resume: bool | None,
-    config: Mapping[str, Any],
-) -> bool:
-    """Make the run's folder, refusing to write over another run; return whether there is a run to resume."""
-    started = folder is not None and (folder / CONFIG).is_file()
-    if resume and not started:
-        raise RunError(f"There is no run to resume in `{folder}`. Name the folder of a run that was started.")
-    if folder is None:
-        return False
-    if not resume and not (resume is None and started) and folder.exists() and any(folder.iterdir()):
-        raise RunError(f"`{folder}` is not empty. Resume the run in it, or name another folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_config(folder, model, objective, data, settings, config)
-    return bool(resume) or (resume is None and (folder / CHECKPOINTS / LAST).is_file())
+def _refuse_start(error: Exception, place: Place, taken: int) -> None:
+    """Leave nothing of a run that failed before its first step, and say so where its parts do not go together.
+
+    Raises:
+        ConfigError: if the error is one of torch or of the parts.
+    """
+    if taken or place.resumes or isinstance(error, NonFiniteError):
+        return
+    if is_first():
+        place.give_back()
+    if not isinstance(error, VaekitError):
+        raise ConfigError(
+            f"The first step failed, so model, objective, data and settings do not go together. {type(error).__name__}: {error}"
+        ) from error
 
 
 def make_settings(given: Mapping[str, Any]) -> Settings:
@@ -265,42 +277,54 @@ def check_fits(model: VAE, data: Dataset) -> None:
 
 
 def load(
-    folder: str | Path, *, model: VAE | None = None, data: Opened | Dataset | None = None, checkpoint: str = "best"
+    folder: str | Path,
+    *,
+    model: VAE | None = None,
+    data: Opened | Dataset | None = None,
+    checkpoint: str = "best",
+    reopen: bool = True,
 ) -> Run:
     """Load a run from its folder, without unpickling anything.
 
     Arguments:
         folder: the run's folder.
         model: a model like the fitted one, needed only where the configuration could not describe it.
-        data: the data, if it was only in memory or has moved; else it is opened again as the run did.
+        data: the data, if it was only in memory or has moved, or other data; it is split and transformed as the run's own was.
+            Absent, that is opened again.
         checkpoint: "best" (by validation loss; the last if none was kept), "last", or the name of a file in `checkpoints/`.
+        reopen: False leaves the data closed, for what needs the model alone.
 
     Raises:
         RunError: if there is no run, or it is damaged.
         ConfigError: if the configuration names what cannot be imported.
+        DataError: if the data is no longer there, or was changed.
     """
     folder = Path(folder)
     kept = read_yaml(folder, MODEL)
     if model is None and not kept.get("model"):
         raise RunError(f"The run in `{folder}` holds a model that could not be described. Give one like it: `model=`.")
-    restored = model or cast(VAE, spec.build(kept["model"]))
-    objective = spec.build(kept["objective"]) if kept.get("objective") else ELBO()
-    run = Run(restored, objective, _reopened(kept.get("data"), data), folder)
+    restored = model or cast(VAE, rebuilt(folder, kept["model"]))
+    objective = rebuilt(folder, kept["objective"]) if kept.get("objective") else ELBO()
+    run = Run(restored, objective, None, folder)
     load_weights(run, checkpoint)
+    if reopen or data is not None:
+        run.data = _opened(rebuilt(folder, kept.get("data") or {}), data)
     restored.eval()
     return run
 
 
-def _reopened(settings: Mapping[str, Any] | None, data: Opened | Dataset | None) -> Dataset | None:
-    if data is not None:
-        return data if isinstance(data, Dataset) else data_room.open(data)
-    return data_room.open(**spec.build(settings)) if settings else None
-
-
-def _filled(data: Dataset, split: str) -> str:
-    """Return the split if it has rows, else the first that has."""
-    order = (split, "test", "validation", "train")
-    return next(name for name in order if len(data.split(name)))
+def _opened(settings: Mapping[str, Any], data: Opened | Dataset | None) -> Dataset | None:
+    """Open a run's data, or other data in the same way."""
+    if isinstance(data, Dataset):
+        return data
+    if data is None:
+        return data_room.open(**settings) if settings.get("source") is not None else None
+    try:
+        return data_room.open(**{**settings, "source": data})
+    except ConfigError:
+        if settings.get("options") is None:
+            raise
+        return data_room.open(**{**settings, "source": data, "options": None})
 
 
 def load_weights(run: Run, checkpoint: str) -> None:
