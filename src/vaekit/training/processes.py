@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar, cast
@@ -41,6 +42,16 @@ def make_fabric(settings: Settings) -> Fabric:
 def is_first() -> bool:
     """Tell whether this is the process that writes files and speaks."""
     return not getattr(rank_zero_only, "rank", 0)
+
+
+def may_restart() -> bool:
+    """Tell whether torchrun starts this job again if a process of it fails."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
+
+
+def is_restarted() -> bool:
+    """Tell whether torchrun has started this job again."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
 def by_first(fabric: Fabric, make: Callable[[], Result]) -> Result:
