@@ -105,7 +105,7 @@ def test_a_local_class_is_refused_by_name() -> None:
     class Local(nn.Module):
         pass
 
-    with pytest.raises(ConfigError, match="is local. Define it in a module"):
+    with pytest.raises(ConfigError, match=r"is local\. Define it in a module"):
         spec.describe(Local())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -214,7 +214,9 @@ def test_accumulated_batches_make_the_step_of_one_large_batch() -> None:
 def test_the_clipped_gradient_moves_the_weights_by_no_more_than_its_norm() -> None:
     model = tiny_model()
     before = torch.cat([p.detach().flatten() for p in model.parameters()])
-    vk.fit(model, ELBO(), tiny_data(), epochs=1, clip=1e-3, optimizer=partial(SGD, lr=1.0), **{**QUIET, "batch_size": 64})
+    vk.fit(
+        model, ELBO(), tiny_data(), epochs=1, clip=1e-3, optimizer=partial(SGD, lr=1.0), **{**QUIET, "batch_size": 64}
+    )
     moved = torch.cat([p.detach().flatten() for p in model.parameters()]) - before
     assert moved.norm().item() == pytest.approx(1e-3, rel=1e-3)
 
@@ -231,7 +233,9 @@ def test_annealed_quantities_are_recorded_and_count_training_steps_only(tmp_path
     parts = {"prior": vk.priors.UniformCategorical(4, 2), "posterior": posterior}
     parts["likelihood"] = vk.likelihoods.Bernoulli(vk.networks.MLP(4, 6), 6)
     objective = ELBO(beta=Linear(steps=8))
-    run = vk.fit(tiny_model(**parts), objective, tiny_data(), run=tmp_path / "run", epochs=2, **{**QUIET, "log_every": 1})
+    run = vk.fit(
+        tiny_model(**parts), objective, tiny_data(), run=tmp_path / "run", epochs=2, **{**QUIET, "log_every": 1}
+    )
     train, judged = run.history["train"], run.history["validation"]
     assert train["temperature"] == pytest.approx([max(0.25, 0.25 ** (t / 4)) for t in range(1, 9)])
     assert train["beta"] == pytest.approx([t / 8 for t in range(8)])
@@ -275,7 +279,10 @@ def test_training_and_evaluation_are_one_quantity() -> None:
 @pytest.mark.parametrize("sizes", [(7, 3), (5, 64)])
 def test_an_evaluation_is_a_mean_over_examples(objective: Any, sizes: tuple[int, int]) -> None:
     model = tiny_model(posterior=ExactZero(vk.networks.MLP(6, 5, 4)))
-    losses = [Trainer(model, objective, tiny_data(), Settings(**{**QUIET, "batch_size": s}), None).judge("test") for s in sizes]
+    losses = [
+        Trainer(model, objective, tiny_data(), Settings(**{**QUIET, "batch_size": s}), None).judge("test")
+        for s in sizes
+    ]
     assert losses[0].values["loss"] == pytest.approx(losses[1].values["loss"], rel=1e-6)
 
 
@@ -310,7 +317,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "clip": ({"clip": -1.0}, "`clip` is -1.0"),
     "ema": ({"ema": 1.0}, "`ema` is 1.0"),
     "patience": ({"patience": 0}, "`patience` is 0"),
-    "precision": ({"precision": "bf16-true"}, "`precision` is 'bf16-true'; it must be one of 32-true, bf16-mixed, 16-mixed"),
+    "precision": (
+        {"precision": "bf16-true"},
+        "`precision` is 'bf16-true'; it must be one of 32-true, bf16-mixed, 16-mixed",
+    ),
 }
 
 
@@ -323,7 +333,7 @@ def test_settings_without_meaning_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["accelerator", "strategy"])
 def test_devices_that_are_not_there_are_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="Lightning Fabric refuses .*'nowhere'"):
+    with pytest.raises(ConfigError, match=r"Lightning Fabric refuses .*'nowhere'"):
         fitted(None, 1, **{name: "nowhere"})
 
 
@@ -350,7 +360,7 @@ def test_a_compiled_model_takes_the_same_steps() -> None:
 
 def test_another_run_is_not_written_over(tmp_path: Path) -> None:
     fitted(tmp_path / "run", 1)
-    with pytest.raises(RunError, match="is not empty. Resume the run in it"):
+    with pytest.raises(RunError, match=r"is not empty\. Resume the run in it"):
         fitted(tmp_path / "run", 1)
 
 
@@ -367,9 +377,9 @@ def test_resuming_with_another_model_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def saved(tmp_path: Path) -> Iterator[Path]:
+def saved(tmp_path: Path) -> Path:
     fitted(tmp_path / "run", 1)
-    yield tmp_path / "run"
+    return tmp_path / "run"
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {

@@ -63,10 +63,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'vaekit' has no attribute '{name}'")
-    if name in _HOMES:
-        value = getattr(import_module(f"vaekit.{_HOMES[name]}"), name)
-    else:
-        value = import_module(f"vaekit.{name}")
+    home = import_module(f"vaekit.{_HOMES.get(name, name)}")
+    value = getattr(home, name) if name in _HOMES else home
     globals()[name] = value
     return value
 
