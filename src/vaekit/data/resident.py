@@ -69,6 +69,6 @@ class ResidentLoader(Loader):
     def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of epoch `index` from batch `start` on; a process without rows gets one row of share 0."""
         for rows in self.order(index).split(self.batch_size)[start:]:
-            mine = rows[part(len(rows), self.rank, self.world)]
+            mine = rows if self.world == 1 else rows[part(len(rows), self.rank, self.world)]
             share = len(mine) * self.world / len(rows)
             yield Batch(self.take(mine if len(mine) else rows[:1]), share)

@@ -32,8 +32,9 @@ class Elements(Distribution, ABC):
     element_support: constraints.Constraint
 
     def __init__(self, event_dim: int, validate_args: bool | None = None) -> None:
-        first, *others = (p.shape[: p.ndim - own] for _, p, own in self._parameters())
-        shape = first if all(other == first for other in others) else torch.broadcast_shapes(first, *others)
+        shape, *others = [p.shape[: p.ndim - own] for _, p, own in self._parameters()]
+        if any(other != shape for other in others):
+            shape = torch.broadcast_shapes(shape, *others)
         cut = len(shape) - event_dim
         super().__init__(shape[:cut], shape[cut:], validate_args)
 

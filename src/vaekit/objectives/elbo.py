@@ -69,14 +69,14 @@ class ELBO(Objective):
     def __call__(self, model: VAE, x: Tensor, *context: Tensor) -> Terms:
         trace = model.trace(x, *context, samples=sample_shape(self.samples))
         kl = divergence(trace.posterior, trace.prior, trace.z)
-        distortion, rates = over_samples(-trace.likelihood.log_prob(x), 1), over_samples(kl.parts, 2)
+        log_likelihood, rates = over_samples(trace.likelihood.log_prob(x), 1), over_samples(kl.parts, 2)
         extras: dict[str, Tensor | float] = {"beta": (beta := value_at(self.beta, model))}
         if self.capacity is not None:
             extras["capacity"] = value_at(self.capacity, model)
         rate = rates.sum(-1)
-        total = distortion + rate
-        loss = total.mean() if self._is_plain else distortion.mean() + beta * self._cost(rate, rates, extras)
-        return Terms(loss, -total, distortion, rates, trace, kl.closed_form, extras)
+        total = rate - log_likelihood
+        loss = total.mean() if self._is_plain else beta * self._cost(rate, rates, extras) - log_likelihood.mean()
+        return Terms(loss, -total, -log_likelihood, rates, trace, kl.closed_form, extras)
 
     @property
     def _is_plain(self) -> bool:

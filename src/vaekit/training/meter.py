@@ -52,8 +52,8 @@ class Meter:
     def add(self, terms: Terms, counted: bool = True) -> None:
         """Keep the terms of one batch; the rows of a batch that is not counted stand in for none."""
         kept: Kept = {"loss": terms.loss, "bound": terms.bound, "distortion": terms.distortion, "rates": terms.rates}
-        kept = {name: value.detach() for name, value in kept.items()}
-        kept |= {name: value.detach() if isinstance(value, Tensor) else value for name, value in terms.extras.items()}
+        kept.update(terms.extras)
+        kept = {name: value.detach() if isinstance(value, Tensor) else value for name, value in kept.items()}
         if self.statistics:
             kept |= posterior_statistics(terms)
         self._pending.append(kept if counted else {n: _without_rows(v) for n, v in kept.items()})

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from vaekit.data.batches import Batch
 from vaekit.model import VAE
 from vaekit.objectives import Objective, Terms
+from vaekit.training.adam import AdamSteps, suits
 from vaekit.training.average import WeightAverage
 from vaekit.training.settings import Settings
 
@@ -53,6 +54,7 @@ class Step:
         self.average = WeightAverage(model, settings.ema) if settings.ema else None
         self.parameters, self.clocks = list(model.parameters()), model.clocks()
         self.checks_each_step = strategy.root_device.type == "cpu"
+        self.move = self._mover()
 
     def forward(self, batch: Batch) -> Terms:
         """Compute the terms of a batch in the chosen precision."""
@@ -68,12 +70,19 @@ class Step:
         """Clip the gradient, move the weights and their average, and count the step."""
         if self.settings.clip is not None:
             self.strategy.clip_gradients_norm(self.module, self.optimizer, self.settings.clip)
-        self.strategy.optimizer_step(self.optimizer)
+        self.move()
         for parameter in self.parameters:
             parameter.grad = None
         torch._foreach_add_(self.clocks, 1)
         if self.average is not None:
             self.average.update()
+
+    def _mover(self) -> Callable[[], object]:
+        """Choose how the optimiser's steps are taken."""
+        on_processor, scaled = self.strategy.root_device.type == "cpu", getattr(self.strategy.precision, "scaler", None)
+        if on_processor and scaled is None and suits(self.optimizer):
+            return AdamSteps(self.optimizer)
+        return partial(self.strategy.optimizer_step, self.optimizer)
 
     def gradient_norm(self) -> float:
         """Return the Euclidean norm of the gradient that is about to be used."""
