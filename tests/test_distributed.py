@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,12 +17,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from jobs import run_job
+from jobs import PATIENCE, run_job
 from tiny import LATENT, QUIET, WIDTH, tiny_data, tiny_model
 from torch import Tensor
 
 import vaekit as vk
-from vaekit.errors import NonFiniteError, RunError
+from vaekit.cli import main
+from vaekit.commands.fit import fit as fit_command
+from vaekit.errors import ConfigError, NonFiniteError, RunError
 from vaekit.objectives import ELBO, L2, Linear
 from vaekit.training import InverseTimeLR, checkpoint, processes
 
@@ -27,6 +32,7 @@ LAST = Path("checkpoints/last.safetensors")
 SGD = torch.optim.SGD
 SHARED = {"accelerator": "cpu", "strategy": "ddp"}
 ANNEALED = ELBO(beta=Linear(steps=10))
+ROUNDING = 1e-7
 TABLES = ("metrics.csv", "rates.csv", "steps.csv")
 
 
@@ -108,28 +114,28 @@ def weights(run: vk.Run) -> list[Any]:
     return [p.tolist() for p in run.model.parameters()]
 
 
-def differing(a: Any, b: Any, where: str = "") -> list[str]:
+def differing(a: Any, b: Any, rounding: float = ROUNDING, where: str = "") -> list[str]:
     """Name the leaves in which two checkpoints differ by more than rounding."""
     if isinstance(a, Tensor):
-        equal = a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-7, atol=1e-9)
-        return [] if equal else [where]
+        a, b = a.double(), b.double()
+        return [] if a.shape == b.shape and (a - b).abs().max() <= rounding * b.abs().max() else [where]
     if isinstance(a, dict):
-        return [w for k in a.keys() | b.keys() for w in differing(a.get(k), b.get(k), f"{where}/{k}")]
+        return [w for k in a.keys() | b.keys() for w in differing(a.get(k), b.get(k), rounding, f"{where}/{k}")]
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        return [w for i, pair in enumerate(zip(a, b, strict=True)) for w in differing(*pair, f"{where}/{i}")]
-    return [] if a == b or (isinstance(a, float) and a == pytest.approx(b, rel=1e-7)) else [where]
+        return [w for i in range(len(a)) for w in differing(a[i], b[i], rounding, f"{where}/{i}")]
+    return [] if a == b or (isinstance(a, float) and a == pytest.approx(b, rel=rounding)) else [where]
 
 
-def compared(one: Path, several: Path) -> list[str]:
+def compared(one: Path, several: Path, rounding: float = ROUNDING) -> list[str]:
     """Name what differs between two runs."""
     files = [{str(p.relative_to(folder)) for p in folder.rglob("*")} for folder in (one, several)]
     trees = [checkpoint.load(folder / LAST) for folder in (one, several)]
     for tree in trees:
         del tree["random"], tree["tables"]
-    found = [f"the file {name}" for name in files[0] ^ files[1]] + differing(*trees)
+    found = [f"the file {name}" for name in files[0] ^ files[1]] + differing(*trees, rounding)
     for name in TABLES:
         tables = [np.genfromtxt(folder / name, delimiter=",") for folder in (one, several) if (folder / name).exists()]
-        if tables and not np.allclose(*tables, rtol=1e-7, atol=1e-9, equal_nan=True):
+        if tables and not np.allclose(*tables, rtol=rounding, atol=rounding / 100, equal_nan=True):
             found.append(name)
     return found
 
@@ -232,3 +238,82 @@ def test_trouble_of_one_process_is_met_by_all(tmp_path: Path, world: int) -> Non
     kept = checkpoint.load(tmp_path / "poisoned" / LAST)
     assert kept["model"]["step"] == 4
     assert all(w.isfinite().all() for w in kept["model"].values())
+
+
+class TestCommand:
+    """`vaekit fit` under torchrun."""
+
+    FLAGS = (
+        "digits",
+        "--posterior",
+        "Delta",
+        "--samples",
+        "0",
+        "--tensorboard",
+        "false",
+        "--log_every",
+        "5",
+        "--optimizer",
+        "SGD",
+    )
+    EPOCHS = 12
+
+    def started(self, folder: Path, epochs: int, *options: str) -> subprocess.Popen[str]:
+        own = ("--devices", "2", "--accelerator", "cpu", "--save_minutes", "0", "--epochs", str(epochs))
+        torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *options)
+        command = (*torchrun, "-m", "--", "vaekit.cli", "fit", *self.FLAGS, *own)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+        return subprocess.Popen(
+            [*command, "--run", str(folder)],
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def once_it_trains(self, job: subprocess.Popen[str], folder: Path) -> list[int]:
+        """Wait for some steps; return the ids of the job's processes."""
+        metrics = folder / "metrics.csv"
+        while not metrics.exists() or len(metrics.read_text().splitlines()) < 10:
+            assert job.poll() is None, job.communicate()[0]
+            time.sleep(0.05)
+        children = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+        return [int(child) for child in children]
+
+    @pytest.mark.slow
+    def test_a_killed_process_is_replaced_and_the_job_ends_as_if_it_had_not_been(self, tmp_path: Path) -> None:
+        job = self.started(tmp_path / "killed", self.EPOCHS, "--max_restarts", "1")
+        os.kill(self.once_it_trains(job, tmp_path / "killed")[-1], signal.SIGKILL)
+        said, _ = job.communicate(timeout=PATIENCE)
+        assert job.returncode == 0, said
+        main(["fit", *self.FLAGS, "--epochs", str(self.EPOCHS), "--run", str(tmp_path / "whole")])
+        assert compared(tmp_path / "whole", tmp_path / "killed", 1e-3) == []
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_to_the_job_leaves_a_run_that_resumes(self, tmp_path: Path, number: int) -> None:
+        job = self.started(tmp_path / "stopped", 10_000)
+        self.once_it_trains(job, tmp_path / "stopped")
+        job.send_signal(number)
+        said, _ = job.communicate(timeout=PATIENCE)
+        assert f"stopped; continue with: vaekit fit --resume {tmp_path / 'stopped'}" in said.replace("\n", "")
+        taken = checkpoint.load(tmp_path / "stopped" / LAST)["model"]["step"]
+        resume = ["fit", "--resume", str(tmp_path / "stopped"), "--devices", "1", "--strategy", "auto"]
+        assert main([*resume, "--epochs", str(1 + taken.item() // 12)]) == 0
+
+    def test_a_restartable_run_is_started_and_then_continued(self, tmp_path: Path) -> None:
+        flags = ("fit", *self.FLAGS, "--run", str(tmp_path / "run"), "--restartable")
+        assert [main([*flags, "--epochs", epochs]) for epochs in ("1", "2")] == [0, 0]
+        main(["fit", *self.FLAGS, "--run", str(tmp_path / "whole"), "--epochs", "2"])
+        assert compared(tmp_path / "whole", tmp_path / "run") == []
+
+    @pytest.mark.parametrize(
+        ("shared", "message"), [("True", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"), ("False", "Name it: `--run DIR`")]
+    )
+    def test_a_restart_that_could_not_work_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, shared: str, message: str
+    ) -> None:
+        monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "2")
+        monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", shared)
+        with pytest.raises(ConfigError, match=message):
+            fit_command(["digits"])

@@ -45,13 +45,19 @@ def is_first() -> bool:
 
 
 def may_restart() -> bool:
-    """Tell whether torchrun starts this job again if a process of it fails."""
-    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
+    """Tell whether torchrun starts this job again if a process of it fails.
 
-
-def is_restarted() -> bool:
-    """Tell whether torchrun has started this job again."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    Raises:
+        ConfigError: if the processes that it starts would take the addresses of those before them for their own.
+    """
+    if int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) == 0:
+        return False
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        raise ConfigError(
+            "torchrun would keep the addresses of failed processes, and a restarted job would wait for them. Set "
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for it, and use --standalone or --rdzv-backend c10d."
+        )
+    return True
 
 
 def by_first(fabric: Fabric, make: Callable[[], Result]) -> Result:
