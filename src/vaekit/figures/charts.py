@@ -19,7 +19,7 @@ Floats: TypeAlias = npt.NDArray[np.floating]
 History: TypeAlias = Mapping[str, Mapping[str, Sequence[float]]]
 
 AXES = ("step", "epoch")
-MOST_CLASSES, MOST_LINES, MOST_COLUMNS = 20, 10, 12
+MOST_CLASSES, MOST_LINES, MOST_COLUMNS, FEW_ROWS = 20, 10, 12, 200
 TITLES = {
     "loss": "loss (what training minimises)",
     "bound": "bound on log p(x)",
@@ -239,10 +239,11 @@ def marginals(real: Tensor, modelled: Tensor, names: Sequence[str] = (), most: i
 
 def _bins(real: Floats, modelled: Floats, most: int = 30) -> Floats:
     """Choose the edges of bins: around each value of a column of few whole numbers, equal widths over the data elsewhere."""
-    distinct = np.unique(real)
-    if len(distinct) <= most and np.all(distinct == np.floor(distinct)):
-        return np.arange(min(distinct[0], modelled.min()), max(distinct[-1], modelled.max()) + 1.5) - 0.5
-    low, high = np.quantile(np.concatenate([real, modelled]), [0.005, 0.995])
+    together = np.concatenate([real, modelled])
+    least, greatest = together.min(), together.max()
+    if greatest - least < most and np.all(real == np.floor(real)):
+        return np.arange(least, greatest + 1.5) - 0.5
+    low, high = np.quantile(together, [0.005, 0.995]) if len(real) >= FEW_ROWS else (least, greatest)
     return np.linspace(low, high + (high == low), most + 1)
 
 

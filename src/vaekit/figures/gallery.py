@@ -241,7 +241,7 @@ def _of_table(exhibit: Exhibit, names: Sequence[str], seed: int) -> Iterator[Ill
     caption = "Each column of the data beside samples of the model."
     yield Illustration("marginals", marginals(real, modelled, names), caption)
     if real.shape[1] > 1:
-        columns = sorted(by_rate(real.var(0), 2))
+        columns = sorted(by_rate(real.var(0, correction=0), 2))
         yield Illustration(
             "pairs",
             scatter(real, modelled, names, (columns[0], columns[1])),
