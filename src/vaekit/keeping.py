@@ -43,30 +43,41 @@ class Place(NamedTuple):
             shutil.rmtree(self.made, ignore_errors=True)
 
 
-def claim(folder: Path | None, resume: bool | None) -> Place:
-    """Make a run's folder.
+def refuse_used(folder: Path | None, resume: bool | None) -> bool:
+    """Refuse a folder that must not be written over, or that holds no run to continue; tell whether it holds a run.
 
     Arguments:
         folder: the folder; None keeps nothing.
         resume: whether there must be a run to continue; None for either.
 
     Raises:
-        RunError: if the folder holds what must not be written over, or no run to continue, or cannot be made.
+        RunError: saying what is there.
     """
     started = folder is not None and (folder / CONFIG).is_file()
     if resume and not started:
         raise RunError(f"There is no run to resume in `{folder}`. Name the folder of a run that was started.")
+    if folder is None or (started and resume is not False):
+        return started
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        wayout = "Resume the run in it, or name" if started else "Name"
+        raise RunError(f"`{folder}` is {'not empty' if folder.is_dir() else 'a file'}. {wayout} another folder.")
+    return started
+
+
+def claim(folder: Path | None, resume: bool | None) -> Place:
+    """Make a run's folder, with the same arguments.
+
+    Raises:
+        RunError: if it is used, holds no run to continue, or cannot be made.
+    """
+    refuse_used(folder, resume)
     if folder is None:
         return Place(False, None)
     try:
-        if not started and folder.exists() and any(folder.iterdir()):
-            raise RunError(f"`{folder}` is not empty, and holds no run. Name another folder.")
-        if resume is False and started:
-            raise RunError(f"`{folder}` is not empty. Resume the run in it, or name another folder.")
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"`{folder}` cannot keep a run ({error.strerror or error}). Name another folder.") from error
+        raise RunError(f"`{folder}` cannot be made ({error.strerror or error}). Name another folder.") from error
     resumes = bool(resume) or (folder / CHECKPOINTS / LAST).is_file()
     return Place(resumes, missing[-1] if missing else None)
 
@@ -90,6 +101,7 @@ def write_config(
         "model": describe_model(model),
         "objective": describe_or_none(objective),
         "data": describe_data(data.opened_by),
+        "events": describe_events(data),
     }
     loop = {f.name: _plain_setting(getattr(settings, f.name)) for f in fields(Settings)}
     flags = config or {**{name: built[name] for name in ("data", "model", "objective")}, **loop}
@@ -102,22 +114,35 @@ def describe_data(opened_by: Mapping[str, Any]) -> dict[str, Any] | None:
     return describe_or_none(settled(opened_by)) or describe_or_none({**opened_by, "source": None})
 
 
+def describe_events(data: Dataset) -> dict[str, Any]:
+    """Describe what the model's numbers mean, for those who use it without its data."""
+    labels = data.train.labels
+    return {
+        "shape": list(data.event_shape),
+        "scale": data.facts.scale,
+        "column_names": list(data.column_names),
+        "label_names": list(data.label_names),
+        "context": sum(c.shape[1] for c in data.train.context),
+        "classes": labels is not None and labels.ndim == 1,
+    }
+
+
 def settled(opened_by: Mapping[str, Any]) -> dict[str, Any]:
     """Make the paths among the arguments of `vaekit.data.open` absolute."""
     source, options = opened_by.get("source"), opened_by.get("options")
-    if isinstance(source, str | Path) and str(source) not in NAMES:
-        source = _absolute(source)
+    if isinstance(source, str | Path):
+        source = absolute(source)
     if isinstance(options, ArrayFile) and options.labels is not None:
-        options = replace(options, labels=_absolute(options.labels))
+        options = replace(options, labels=absolute(options.labels))
     if isinstance(options, Decoding) and options.cache is not None:
         options = replace(options, cache=options.cache.absolute())
     return {**opened_by, "source": source, "options": options}
 
 
-def _absolute(name: str | Path) -> str:
-    """Return the absolute path of what is there by this name, else the name, as it may be found elsewhere."""
+def absolute(name: str | Path) -> str:
+    """Return the absolute path of what is there by this name; a name that data has everywhere stays as it is."""
     path = Path(name).expanduser()
-    return str(path.absolute() if path.exists() else name)
+    return str(path.absolute() if str(name) not in NAMES and path.exists() else name)
 
 
 def describe_model(model: nn.Module) -> dict[str, Any] | None:

@@ -64,12 +64,12 @@ class Run:
     @property
     def history(self) -> History:
         """The recorded averages, from `metrics.csv`: split -> column -> numbers in order."""
-        return read_table(self._folder() / METRICS)
+        return read_table(self.needs_folder() / METRICS)
 
     @property
     def rates(self) -> History:
         """The recorded rate of each latent, from `rates.csv`: split -> column -> numbers in order."""
-        return read_table(self._folder() / RATES)
+        return read_table(self.needs_folder() / RATES)
 
     def evaluate(
         self, split: str = "test", *, samples: int = 128, seed: int = 0, progress: Callable[[int], None] | None = None
@@ -83,7 +83,7 @@ class Run:
             progress: called with the number of examples done.
         """
         data = self.needs_data()
-        parts = [data.batches(name, EVALUATED_AT_ONCE, self.model.step.device) for name in data_parts(data, split)]
+        parts = [data.batches(name, EVALUATED_AT_ONCE, self.model.step.device) for name in self.parts(split)]
         evaluation = evaluate(
             self.model,
             chain.from_iterable(parts),
@@ -114,7 +114,7 @@ class Run:
 
     def _illustrations(self, limit: int, span: Span | None) -> Iterator[drawing.Illustration]:
         data = self.needs_data()
-        split = data_parts(data, "test")[0]
+        split = self.parts("test")[0]
         yield from drawing.illustrate(
             self.model,
             data.batches(split, EVALUATED_AT_ONCE, self.model.step.device),
@@ -129,7 +129,7 @@ class Run:
 
     def figures(self, limit: int = 2000, span: Span | None = None) -> list[Path]:
         """Save all figures, as `illustrate` draws them, in the folder `figures`, and return their paths."""
-        folder = self._folder() / "figures"
+        folder = self.needs_folder() / "figures"
         return [drawing.save(i.picture, folder / f"{i.name}.png") for i in self.illustrate(limit, span)]
 
     def report(self, *, samples: int = 128, limit: int = 2000, span: Span | None = None) -> Path:
@@ -140,7 +140,7 @@ class Run:
             limit: how many examples the figures show at most.
             span: the range of both axes of the linear manifold.
         """
-        folder, data = self._folder(), self.needs_data()
+        folder, data = self.needs_folder(), self.needs_data()
         evaluation = self.evaluation or self.evaluate(samples=samples)
         summary = f"{data.describe()}\n\nweights: {self.checkpoint}\n\n{self.model!r}\n\n{self.objective!r}"
         return write_report(
@@ -153,7 +153,22 @@ class Run:
             configuration=(folder / CONFIG).read_text(encoding="utf-8"),
         )
 
-    def _folder(self) -> Path:
+    def parts(self, split: str) -> list[str]:
+        """Return the parts of the data that a split stands for.
+
+        They are all that have rows for "all", else the split itself, or, if it has no rows, the first that has.
+        """
+        data = self.needs_data()
+        order = PARTS if split == "all" else (split, *reversed(PARTS))
+        filled = [name for name in order if len(data.split(name))]
+        return filled if split == "all" else filled[:1]
+
+    def needs_folder(self) -> Path:
+        """Return the folder.
+
+        Raises:
+            RunError: if the run keeps none.
+        """
         if self.folder is None:
             raise RunError("This run keeps no folder. Give `run=` to `fit`.")
         return self.folder
@@ -167,13 +182,6 @@ class Run:
         if self.data is None:
             raise RunError("The data of this run was only in memory. Give it to `vaekit.load(folder, data=...)`.")
         return self.data
-
-
-def data_parts(data: Dataset, split: str) -> list[str]:
-    """Return the parts of the data that a split stands for: itself, all that have rows for "all", the first if it has none."""
-    order = PARTS if split == "all" else (split, *reversed(PARTS))
-    filled = [name for name in order if len(data.split(name))]
-    return filled if split == "all" else filled[:1]
 
 
 def fit(
@@ -333,7 +341,7 @@ def load_weights(run: Run, checkpoint: str) -> None:
     Raises:
         RunError: if there is no such checkpoint, or it is of another model.
     """
-    folder = run._folder() / CHECKPOINTS
+    folder = run.needs_folder() / CHECKPOINTS
     name = {"last": LAST, "best": _best_name(folder)}.get(checkpoint, checkpoint)
     if Path(name).name != name:
         raise RunError(f"`checkpoint` is {checkpoint!r}; name a file of `{folder}`, or best, or last.")

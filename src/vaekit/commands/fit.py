@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 
 import torch
 from jsonargparse import Namespace
@@ -14,31 +13,49 @@ from rich.console import Console
 from vaekit import data as data_room
 from vaekit.commands.parsing import parse_fit, run_folder
 from vaekit.composition import Composition
+from vaekit.errors import ConfigError
+from vaekit.keeping import refuse_used
 from vaekit.run import Run
 from vaekit.run import fit as fit_model
 from vaekit.training import Settings
+from vaekit.training.processes import is_first, may_restart
 
 
 def fit(arguments: Sequence[str]) -> int:
     """Fit a model, as the flags say; return the exit code."""
     flags, config = parse_fit(arguments)
-    console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
-    data = data_room.open(**vars(flags.data))
-    console.print(data.describe(), markup=False)
+    console = Console(file=sys.stdout, soft_wrap=True, highlight=False, quiet=not is_first())
+    settings = {f.name: flags[f.name] for f in fields(Settings)}
+    Settings(**settings)
+    resume = _resumes(flags)
+    refuse_used(flags.resume or flags.run, resume)
+    opened = data_room.open(**vars(flags.data))
     torch.manual_seed(flags.seed)
     composition = Composition(**{f.name: flags[f.name] for f in fields(Composition)})
-    model = composition.build(data)
+    model = composition.build(opened)
+    data = opened.prepared_for(model.likelihood)
+    console.print(data.describe(), markup=False)
     if composition.likelihood is None and composition.model is None:
         console.print(f"likelihood: {data.propose().reason}", markup=False)
     console.print(repr(model), markup=False)
     folder = flags.resume or run_folder(flags.run, data.name)
-    settings = {f.name: flags[f.name] for f in fields(Settings)}
-    if isinstance(flags.data.source, str | Path) and Path(flags.data.source).exists():
-        config["data"]["source"] = str(Path(flags.data.source).resolve())
-    run = fit_model(
-        model, flags.objective, data, run=folder, resume=flags.resume is not None, config=config, **settings
-    )
+    run = fit_model(model, flags.objective, data, run=folder, resume=resume, config=config, **settings)
     return _finish(run, flags, console)
+
+
+def _resumes(flags: Namespace) -> bool | None:
+    """Tell whether there must be a run to continue; None if there may be one.
+
+    Raises:
+        ConfigError: if the job may be restarted, and would not find its folder again.
+    """
+    if flags.resume is not None:
+        return True
+    if not flags.restartable and not may_restart():
+        return False
+    if flags.run is None:
+        raise ConfigError("A job that may be restarted must find its folder again. Name it: `--run DIR`.")
+    return None
 
 
 def _finish(run: Run, flags: Namespace, console: Console) -> int:
@@ -47,7 +64,7 @@ def _finish(run: Run, flags: Namespace, console: Console) -> int:
     if stopped is not None:
         console.print(f"stopped; continue with: vaekit fit --resume {run.folder}", markup=False)
         return 128 + stopped
-    if flags.samples:
+    if flags.samples and is_first():
         console.print(run.evaluate(samples=flags.samples))
         shown = {"limit": flags.figure_examples, "span": flags.figure_span}
         for path in (*run.figures(**shown), run.report(**shown)):

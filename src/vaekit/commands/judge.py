@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json as json_format
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
+import vaekit
 from vaekit.commands.calling import call
-from vaekit.run import load
 
 
 def evaluate(arguments: Sequence[str]) -> None:
@@ -35,35 +37,47 @@ def _evaluate(
 
     Args:
         run: the folder of the run.
-        data: other data than the run's own.
-        split: test, validation or train.
+        data: its data in another place, or other data, opened, split and transformed as its own was.
+        split: test, validation or train; where it is empty, the first of these that is not; or all.
         samples: importance samples per example.
         checkpoint: best, last, or the name of a file in the run's checkpoints.
         seed: of all draws.
         json: print JSON, and nothing else.
     """
-    console = Console(soft_wrap=True, highlight=False)
-    fitted = load(run, data=data, checkpoint=checkpoint)
-    if json:
-        print(fitted.evaluate(split, samples=samples, seed=seed).to_json())
-        return
+    fitted = vaekit.load(run, data=data, checkpoint=checkpoint)
+    judged = fitted.parts(split)
     with Console(stderr=True).status("evaluating") as status:
         evaluation = fitted.evaluate(
             split, samples=samples, seed=seed, progress=lambda done: status.update(f"evaluated {done:,} examples")
         )
-    console.print(f"{run}, weights: {fitted.checkpoint}", markup=False)
+    told = {"run": str(run), "checkpoint": fitted.checkpoint, "data": fitted.needs_data().name, "split": judged}
+    if json:
+        print(json_format.dumps({**evaluation.as_dict(), **told}, indent=2, allow_nan=False))
+        return
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"{run}, weights: {fitted.checkpoint}; {told['data']}, split: {', '.join(judged)}", markup=False)
     console.print(evaluation)
 
 
-def _report(run: Path, *, checkpoint: str = "best", samples: int = 128, limit: int = 2000) -> None:
+def _report(run: Path, *, checkpoint: str = "best", samples: int = 128, limit: int | None = None) -> None:
     """Write a run's figures and its report, one HTML file.
 
     Args:
         run: the folder of the run.
         checkpoint: best, last, or the name of a file in the run's checkpoints.
         samples: importance samples per example.
-        limit: how many examples the figures show at most.
+        limit: how many examples the figures show at most; as `vaekit fit` was told if absent.
     """
-    fitted = load(run, checkpoint=checkpoint)
-    for path in (*fitted.figures(limit), fitted.report(samples=samples, limit=limit)):
+    fitted = vaekit.load(run, checkpoint=checkpoint)
+    shown = figure_flags(run) | ({} if limit is None else {"limit": limit})
+    for path in (*fitted.figures(**shown), fitted.report(samples=samples, **shown)):
         print(f"wrote {path}")
+
+
+def figure_flags(folder: Path) -> dict[str, Any]:
+    """Return what a run's configuration says of its figures: how many examples they show, and the range of the manifold."""
+    from vaekit.keeping import CONFIG, read_yaml
+
+    flags = read_yaml(folder, CONFIG)
+    named = {"limit": flags.get("figure_examples"), "span": flags.get("figure_span")}
+    return {name: value for name, value in named.items() if value is not None}

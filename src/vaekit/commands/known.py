@@ -6,8 +6,6 @@ import inspect
 from argparse import Action
 from collections.abc import Callable
 
-from vaekit.spec import import_object
-
 ANY_MODULE = "torch.nn.Module"
 
 
@@ -15,6 +13,8 @@ def known_classes(action: Action) -> list[str]:
     """List the short names of the classes that an option takes; none where any module would do, or no class."""
     paths = getattr(action, "extra_help", str)().rpartition("known subclasses: ")[2].split(", ")
     if action.dest in PLACES:
+        from vaekit.spec import import_object
+
         room, fits = PLACES[action.dest]
         paths = [path for path in paths if path.startswith(room) and _is_public(path) and fits(import_object(path))]
     elif ANY_MODULE in paths:

@@ -24,10 +24,10 @@ class Formatter(DefaultHelpFormatter):
 
     def __init__(self, prog: str, **options: Any) -> None:
         width = min(WIDEST, shutil.get_terminal_size().columns)
-        super().__init__(prog, max_help_position=COLUMN, width=width, **options)
+        super().__init__(prog, max_help_position=COLUMN, width=width, **options)  # type: ignore[no-untyped-call]
 
     def add_argument(self, action: Action) -> None:
-        """Leave out `--PART.help`, of which the closing remarks speak, and files for a group of options."""
+        """Leave out what is hidden."""
         if not is_hidden(action):
             super().add_argument(action)
 
@@ -85,9 +85,8 @@ class Parser(ArgumentParser):
 
 
 def is_hidden(action: Action) -> bool:
-    """Tell whether an option is left out of the help."""
-    name = action.option_strings[-1] if action.option_strings else ""
-    return name.endswith(".help") or name in ALIASES.values()
+    """Tell whether an option is left out of the help: the help of a class, and a file for a group of options."""
+    return type(action).__name__ == "_ActionConfigLoad" or any(name.endswith(".help") for name in action.option_strings)
 
 
 def _plain(default: Any) -> Any:

@@ -14,7 +14,7 @@ from vaekit import data, networks, objectives, posteriors, priors, recipes, trai
 from vaekit.commands.parser import Parser
 from vaekit.composition import Composition
 from vaekit.errors import RunError
-from vaekit.keeping import CONFIG
+from vaekit.keeping import CONFIG, absolute
 from vaekit.objectives import ELBO, Objective
 from vaekit.training import Settings
 
@@ -26,7 +26,7 @@ NETWORKS = {
     "encoder": "vaekit.networks.ConvEncoder",
     "decoder": "vaekit.networks.ConvDecoder",
 }
-NOT_KEPT = ("run", "resume", "config")
+NOT_KEPT = ("run", "resume", "restartable", "config")
 CLOSING = """\
 A part is a class: --prior StandardNormal, or --prior my_package.MyPrior. Its own options follow: --network MLP
 --network.hidden '[512,512]'. To see them: --network.help MLP. Options of --network, --encoder and --decoder alone mean MLP,
@@ -58,6 +58,9 @@ def fit_parser() -> Parser:
     )
     parser.add_argument("--resume", type=Path | None, default=None, help="continue the run in this folder")
     parser.add_argument(
+        "--restartable", type=bool, default=False, help="continue the run in the folder of --run if there is one"
+    )
+    parser.add_argument(
         "--samples", type=int, default=100, help="importance samples of the judgement at the end; 0 for none"
     )
     parser.add_argument(
@@ -79,6 +82,11 @@ def parse_fit(arguments: Sequence[str]) -> tuple[Namespace, dict[str, Any]]:
         if any(argument.startswith(f"--{part}.") for argument in given):
             parser.set_defaults({part: {"class_path": path}})
     parsed = parser.parse(given)
+    parsed.data.source = _settled(parsed.data.source)
+    made = getattr(parsed.data.options, "init_args", {})
+    for name in ("labels", "cache"):
+        if name in made:
+            made[name] = _settled(made[name])
     plain = yaml.safe_load(parser.dump(parsed, skip_unset=False))
     return parser.instantiate(parsed), {k: v for k, v in plain.items() if k not in NOT_KEPT}
 
@@ -100,6 +108,11 @@ def _expanded(arguments: Sequence[str]) -> list[str]:
 def _source_flag(argument: str) -> str:
     flag, equals, value = argument.partition("=")
     return "--data.source" + equals + value if flag == "--data" else argument
+
+
+def _settled(value: Any) -> Any:
+    """Make a path that was given as text absolute, so that the run's configuration holds from any folder."""
+    return absolute(value) if isinstance(value, str) else value
 
 
 def run_folder(chosen: Path | None, name: str) -> Path:

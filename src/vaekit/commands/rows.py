@@ -1,0 +1,80 @@
+"""Rows of numbers from files and into files, in the format that the suffix names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from vaekit import figures
+from vaekit.data.source import Array
+from vaekit.errors import ConfigError, DataError
+from vaekit.files import write_atomically
+
+
+def read(path: Path) -> Array:
+    """Read an array (.npy) or a table of numbers (.csv).
+
+    Raises:
+        DataError: if there is neither.
+    """
+    try:
+        values = (
+            np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
+        )
+    except (OSError, ValueError, EOFError) as error:
+        problem = f"{error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
+        raise DataError(
+            f"`{path}` holds no codes ({problem}). Give an array (.npy) or a table of numbers (.csv)."
+        ) from error
+    if values.dtype.kind not in "fiu":
+        raise DataError(f"`{path}` holds values of type {values.dtype}, not numbers. Give an array of real numbers.")
+    return np.asarray(values)
+
+
+def write(values: Tensor, out: Path, columns: Sequence[str] = ()) -> None:
+    """Write rows to a file, and say so.
+
+    Arguments:
+        values: rows, shape (N, *event).
+        out: an array (.npy), a table (.csv) of vectors, or a picture (.png) of images.
+        columns: the names of the columns of a table.
+
+    Raises:
+        ConfigError: if the format does not hold such rows.
+    """
+    array = values.cpu().numpy()
+    if out.suffix == ".png" and figures.is_image(array.shape[1:]):
+        figures.save(figures.grid(figures.pixels(values)), out)
+    elif out.suffix == ".npy":
+        write_atomically(out, lambda path: _save(path, array))
+    elif out.suffix == ".csv" and array.ndim == 2:
+        header = ",".join(map(_quoted, columns))
+        write_atomically(
+            out,
+            lambda path: np.savetxt(
+                path, array, delimiter=",", fmt="%.9g", header=header, comments="", encoding="utf-8"
+            ),
+        )
+    else:
+        raise ConfigError(
+            f"`out` is {out}, but rows of shape {array.shape[1:]} go into .npy, vectors also into .csv, images also into .png."
+        )
+    print(f"wrote {out}: {len(array)} rows of shape {array.shape[1:]}")
+
+
+def write_picture(image: figures.Image, out: Path) -> None:
+    """Write an image to a file, and say so."""
+    figures.save(image, out)
+    print(f"wrote {out}")
+
+
+def _save(path: Path, array: Array) -> None:
+    with path.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"' if any(mark in name for mark in ',"\n') else name

@@ -1,0 +1,193 @@
+"""What a fitted model does for those who use it: rows in order, on any data, in the units of the data.
+
+Standardisation and dequantisation are undone, and vectors return to the scale of their source, so that what comes out can be
+opened, and compared, as what went in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaekit import data as data_room
+from vaekit import figures
+from vaekit.data.dataset import Dataset
+from vaekit.data.labels import as_context
+from vaekit.data.source import Array
+from vaekit.data.splits import PARTS
+from vaekit.data.transforms import Dequantize, Standardize, Transform
+from vaekit.errors import ConfigError, DataError
+from vaekit.evaluation.batches import inference
+from vaekit.keeping import MODEL, read_yaml, rebuilt
+from vaekit.run import Run
+
+AT_ONCE = 256
+
+
+class Worker:
+    """Uses the model of a run.
+
+    Arguments:
+        run: the run, loaded from its folder.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.model = run, run.model
+        folder = run.needs_folder()
+        kept = read_yaml(folder, MODEL)
+        self.events: dict[str, Any] = kept.get("events") or {}
+        self.transforms: list[Transform] = rebuilt(folder, (kept.get("data") or {}).get("transforms") or [])
+
+    @property
+    def makes_images(self) -> bool:
+        """Whether the model's events are images."""
+        return figures.is_image(self.events.get("shape", ()))
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns of a table."""
+        return list(self.events.get("column_names", ()))
+
+    def sample(self, count: int, *, mean: bool, label: str | None, seed: int) -> Tensor:
+        """Draw data, shape (count, *event), or the means of p(x|z) at drawn latents.
+
+        Raises:
+            ConfigError: if there is nothing to draw, or the label does not suit the model.
+        """
+        if count < 1:
+            raise ConfigError(f"`count` is {count}; at least 1 is drawn.")
+        context = self._context(label)
+        with inference(self.model, seed):
+            parts = [self._drawn(min(AT_ONCE, count - start), context, mean) for start in range(0, count, AT_ONCE)]
+        return self._in_units(torch.cat(parts))
+
+    def decode(self, codes: Array, label: str | None) -> Tensor:
+        """Map codes, shape (N, D), to the means of p(x|z), shape (N, *event).
+
+        Raises:
+            DataError: if the codes have another shape, or are not finite.
+            ConfigError: if the label does not suit the model.
+        """
+        context = self._context(label)
+        z = torch.from_numpy(codes).to(self.model.step.device, torch.get_default_dtype())
+        latent = self.model.prior(*context).event_shape[0]
+        if z.ndim != 2 or z.shape[1] != latent or not len(z):
+            raise DataError(f"The codes have shape {tuple(z.shape)}; the model needs rows of {latent} latents each.")
+        if not z.isfinite().all():
+            raise DataError("The codes have values that are NaN or infinite. Leave those rows out.")
+        with inference(self.model, 0):
+            parts = [self.model.decode(part, *_repeated(context, len(part))) for part in z.split(AT_ONCE)]
+        return self._in_units(torch.cat(parts))
+
+    def encode(self, split: str) -> Tensor:
+        """Map the rows of a split, or of "all", to codes, shape (N, D)."""
+        return self._mapped(split, self.model.encode)
+
+    def reconstruct(self, split: str) -> Tensor:
+        """Pass the rows of a split, or of "all", through the model and back, shape (N, *event)."""
+        return self._in_units(self._mapped(split, self.model.reconstruct))
+
+    def pairs(self, split: str, most: int) -> figures.Image:
+        """Lay out the first images of a split above their reconstructions.
+
+        Raises:
+            ConfigError: if the data is no images.
+        """
+        if not self.makes_images:
+            raise ConfigError("`out` is a picture, but the data is no images. Write an array (.npy) or a table (.csv).")
+        name, data = self._rows(split)[0]
+        with inference(self.model, 0):
+            given = next(data.batches(name, most, self.model.step.device))
+            self._check(given[0])
+            return figures.reconstructions(self.model, *given)
+
+    def _drawn(self, count: int, context: tuple[Tensor, ...], mean: bool) -> Tensor:
+        if not context:
+            return self.model.sample((count,), mean=mean)
+        return self.model.sample((), *_repeated(context, count), mean=mean)
+
+    def _mapped(self, split: str, function: Callable[..., Tensor]) -> Tensor:
+        parts = []
+        with inference(self.model, 0):
+            for name, data in self._rows(split):
+                for given in data.batches(name, AT_ONCE, self.model.step.device):
+                    self._check(given[0])
+                    parts.append(function(*given).cpu())
+        return torch.cat(parts)
+
+    def _rows(self, split: str) -> list[tuple[str, Dataset]]:
+        """Return the parts of the data that a split stands for, all of them in the order of the source."""
+        data = whole(self.run.needs_data()) if split == "all" else self.run.needs_data()
+        filled = [name for name in (PARTS if split == "all" else (split,)) if len(data.split(name))]
+        if not filled:
+            raise ConfigError(f"`split` is {split!r}, which has no rows. Name another, or all.")
+        return [(name, data) for name in filled]
+
+    def _check(self, x: Tensor) -> None:
+        check = getattr(self.model.likelihood, "check", None)
+        if check is not None:
+            check(x)
+
+    def _context(self, label: str | None) -> tuple[Tensor, ...]:
+        """Return the condition that a label stands for, shape (1, C); none for a model without."""
+        if not self.events.get("context"):
+            if label is not None:
+                raise ConfigError(f"`label` is {label!r}, but the model is not conditional. Leave it out.")
+            return ()
+        names = [str(name) for name in self.events["label_names"]]
+        rows = _class(label, names) if self.events["classes"] else _factors(label, names)
+        return (torch.from_numpy(as_context(rows, len(names))).to(self.model.step.device),)
+
+    def _in_units(self, x: Tensor) -> Tensor:
+        """Bring what the model makes, shape (N, *event), back to the units of its data."""
+        for transform in reversed(self.transforms):
+            if isinstance(transform, Standardize) and transform.mean is not None and transform.std is not None:
+                shape = (-1, *(1,) * (x.ndim - 2))
+                mean, std = (x.new_tensor(value).view(shape) for value in (transform.mean, transform.std))
+                x = x * std + mean
+            elif isinstance(transform, Dequantize):
+                x = (x * transform.levels - 0.5) / (transform.levels - 1)
+        return x if self.makes_images else x * self.events.get("scale", 1.0)
+
+
+def whole(data: Dataset) -> Dataset:
+    """Open data again with no rows cut off for validation and test, but where the source itself sets them apart."""
+    for uncut in ({"validation": 0.0, "test": 0.0}, {"validation": 0.0}, {"test": 0.0}):
+        with suppress(ConfigError):
+            return data_room.open(**{**data.opened_by, "validation": None, "test": None, **uncut})
+    return data
+
+
+def _repeated(context: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
+    return tuple(c.expand(count, -1) for c in context)
+
+
+def _class(label: str | None, names: list[str]) -> Array:
+    """Return the number of a class, shape (1,), by its name or number."""
+    if label in names:
+        return np.array([names.index(label)])
+    if label is not None and label.isdecimal() and int(label) < len(names):
+        return np.array([int(label)])
+    near = get_close_matches(label or "", names, 1)
+    hint = f"; did you mean `{near[0]}`?" if near else "."
+    told = "The model is conditional, and `label` is not given." if label is None else f"`label` is {label!r}{hint}"
+    raise ConfigError(f"{told} Give one of its classes: {', '.join(names)}.")
+
+
+def _factors(label: str | None, names: list[str]) -> Array:
+    """Return the values of factors, shape (1, F)."""
+    try:
+        values = [float(value) for value in (label or "").split(",")]
+    except ValueError:
+        values = []
+    if len(values) != len(names):
+        raise ConfigError(
+            f"`label` is {label!r}; the model is conditional on {len(names)} numbers: {', '.join(names)}."
+        )
+    return np.array([values], np.float32)
