@@ -26,7 +26,9 @@ def encoder(weight: Tensor, bias: Tensor, scale: float) -> posteriors.DiagonalNo
 
 
 def model_with(posterior: nn.Module, latent: int) -> VAE:
-    return VAE(priors.StandardNormal(latent), posterior, likelihoods.Normal(nn.Linear(latent, latent), (latent,), scale=1.0))
+    return VAE(
+        priors.StandardNormal(latent), posterior, likelihoods.Normal(nn.Linear(latent, latent), (latent,), scale=1.0)
+    )
 
 
 def moved(scale: float = 1.0, shift: float = 0.0, latent: int = 2) -> VAE:

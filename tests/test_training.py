@@ -10,12 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny import QUIET, tiny_data, tiny_model
 from torch import Tensor, nn
 
 import vaekit as vk
+from vaekit.cli import main
 from vaekit.errors import ConfigError, NonFiniteError, RunError
 from vaekit.objectives import ELBO, IWAE, L2, Exponential, Linear
 from vaekit.run import make_settings
@@ -425,3 +427,11 @@ def test_a_checkpoint_is_a_tree_that_comes_back(tmp_path: Path) -> None:
 def test_a_checkpoint_refuses_what_would_need_a_pickle(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot hold `a` of type object"):
         checkpoint.save(tmp_path / "x.safetensors", {"a": object()})
+
+
+def test_a_run_fitted_in_python_is_resumed_from_the_command_line(tmp_path: Path) -> None:
+    data = tmp_path / "rows.npy"
+    np.save(data, tiny_data().train.x)
+    vk.fit(tiny_model(), ELBO(), data, run=tmp_path / "run", epochs=1, **QUIET)
+    assert main(["fit", "--resume", str(tmp_path / "run"), "--epochs", "2", "--samples", "0"]) == 0
+    assert checkpoint.load(tmp_path / "run" / LAST)["progress"]["epoch"] == 2

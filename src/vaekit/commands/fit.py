@@ -27,11 +27,15 @@ def fit(arguments: Sequence[str]) -> int:
     console = Console(file=sys.stdout, soft_wrap=True, highlight=False, quiet=not is_first())
     settings = {f.name: flags[f.name] for f in fields(Settings)}
     Settings(**settings)
+    for name, least in (("samples", 0), ("figure_examples", 1)):
+        if flags[name] < least:
+            raise ConfigError(f"`--{name}` is {flags[name]}; it is at least {least}.")
     resume = _resumes(flags)
     refuse_used(flags.resume or flags.run, resume)
     opened = data_room.open(**vars(flags.data))
     torch.manual_seed(flags.seed)
-    composition = Composition(**{f.name: flags[f.name] for f in fields(Composition)})
+    parts = {f.name: flags[f.name] for f in fields(Composition)}
+    composition = Composition(**{**parts, "model": config.get("model")})
     model = composition.build(opened)
     data = opened.prepared_for(model.likelihood)
     console.print(data.describe(), markup=False)
