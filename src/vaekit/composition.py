@@ -9,6 +9,7 @@ What depends on the shape of the data is given as a factory, so that one set of 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from torch import nn
 
 from vaekit import posteriors, priors, spec
 from vaekit.data.dataset import Dataset
-from vaekit.errors import ConfigError
+from vaekit.errors import ConfigError, VaekitError
 from vaekit.model import VAE
 from vaekit.networks import MLP, ConvDecoder, ConvEncoder, Corrupted
 from vaekit.shapes import Shape
@@ -55,44 +56,95 @@ class Composition:
     corruption: nn.Module | None = None
     model: dict[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        if self.latent < 1:
+            raise ConfigError(f"`latent` is {self.latent}; a model has at least 1 latent.")
+
     def build(self, data: Dataset) -> VAE:
         """Build the model for a data set.
 
         Raises:
-            ConfigError: if a part does not say how wide its network must end.
+            ConfigError: if a part cannot be made, or does not say how wide its network must end.
+            ShapeError: if a network does not suit the data's shape.
         """
         if self.model is not None:
-            return cast(VAE, spec.build(self.model))
+            return _whole(self.model)
         context = sum(c.shape[1] for c in data.train.context)
         widths = {"context": context} if context else {}
         return VAE(
-            prior=spec.call(self.prior, self.latent),
-            posterior=spec.call(self.posterior, self._encoder(data.event_shape, widths)),
+            prior=_made("prior", self.prior, self.latent),
+            posterior=_made("posterior", self.posterior, self._encoder(data.event_shape, widths)),
             likelihood=self._likelihood(data, widths),
         )
 
     def _encoder(self, event_shape: Shape, widths: dict[str, int]) -> nn.Module:
-        probe = cast(Any, self.posterior(nn.Identity()))
+        probe = cast(Any, _made("posterior", self.posterior, nn.Identity()))
         if not hasattr(probe, "features"):
             raise ConfigError(
                 f"The posterior {type(probe).__name__} has no method `features(latent) -> int`, by which it says how wide its "
                 f"network must end. Add one, or build the model in Python."
             )
         factory = self.encoder or self.network or default_networks(event_shape)[0]
-        network = spec.call(factory, event_shape, probe.features(self.latent), **widths)
+        network = _made("encoder", factory, event_shape, probe.features(self.latent), **widths)
         return network if self.corruption is None else Corrupted(self.corruption, network)
 
     def _likelihood(self, data: Dataset, widths: dict[str, int]) -> nn.Module:
         factory = self.likelihood or data.propose().likelihood
-        probe = cast(Any, factory(nn.Identity(), data.event_shape))
+        given = _what_is_scored(factory, data)
+        probe = cast(Any, _made("likelihood", factory, nn.Identity(), given))
         if not hasattr(probe, "features"):
             raise ConfigError(
                 f"The likelihood {type(probe).__name__} has no property `features`, by which it says what shape its network "
                 f"must end with. Add one, or build the model in Python."
             )
         decoder = self.decoder or cast(Any, self.network) or default_networks(data.event_shape)[1]
-        network = spec.call(decoder, self.latent, probe.features, **widths)
-        return spec.call(factory, network, data.event_shape)
+        network = _made("decoder", decoder, self.latent, probe.features, **widths)
+        return _made("likelihood", factory, network, given)
+
+
+def _whole(described: dict[str, Any]) -> VAE:
+    """Build a whole model from its description.
+
+    Raises:
+        ConfigError: if it describes something else.
+    """
+    model = spec.build(described)
+    if not isinstance(model, VAE):
+        raise ConfigError(f"`model` describes a {type(model).__name__}; it must describe a vaekit.model.VAE.")
+    return model
+
+
+def _what_is_scored(factory: Callable[..., nn.Module], data: Dataset) -> object:
+    """Return what a likelihood is made with, after its network: the event's shape, or the columns of a table.
+
+    Raises:
+        ConfigError: if it needs columns, and the data is no table.
+    """
+    target = spec.import_object(spec.describe_factory(factory)["class_path"])
+    if "columns" not in inspect.signature(target).parameters or "event_shape" in inspect.signature(target).parameters:
+        return data.event_shape
+    if not data.columns:
+        raise ConfigError(f"`likelihood` is {target.__name__}, which scores the columns of a table; the data is none.")
+    return data.columns
+
+
+def _made(part: str, factory: Callable[..., nn.Module], *given: object, **widths: int) -> nn.Module:
+    """Make a part.
+
+    Raises:
+        ConfigError: if it cannot be made from what every part of its kind is made from.
+    """
+    try:
+        return spec.call(factory, *given, **widths)
+    except VaekitError:
+        raise
+    except Exception as error:
+        told = ", ".join([*map(_named, given), *(f"{name}={width}" for name, width in widths.items())])
+        raise ConfigError(f"The {part} cannot be made from {told}. {type(error).__name__}: {error}") from error
+
+
+def _named(given: object) -> str:
+    return type(given).__name__ if isinstance(given, nn.Module) else str(given)
 
 
 def default_networks(event_shape: Shape) -> tuple[EncoderFactory, DecoderFactory]:

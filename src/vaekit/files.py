@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from vaekit.errors import RunError
@@ -15,9 +16,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     Raises:
         RunError: if the disk is full or the folder cannot be written; the old file, if any, stays as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
         mode = temporary.stat().st_mode
         write(temporary)
@@ -30,7 +31,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
             f"`{path}` could not be written ({error.strerror or error}). Free space or choose another folder."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path
 
 

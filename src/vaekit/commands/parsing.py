@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +14,10 @@ from jsonargparse import Namespace, set_parsing_settings
 from vaekit import data, networks, objectives, posteriors, priors, recipes, training
 from vaekit.commands.parser import Parser
 from vaekit.composition import Composition
-from vaekit.errors import RunError
+from vaekit.errors import ConfigError, RunError, VaekitError
 from vaekit.keeping import CONFIG, absolute
 from vaekit.objectives import ELBO, Objective
+from vaekit.spec import import_object
 from vaekit.training import Settings
 
 # Importing a room makes its classes known by their short names: `--prior StandardNormal`, `--objective IWAE`.
@@ -35,7 +37,8 @@ ConvEncoder and ConvDecoder.
 examples:
   vaekit fit digits --run runs/digits
   vaekit fit --data photographs --latent 64 --data.options Decoding --data.options.size 64
-  vaekit fit --data table.csv --prior zuko.flows.NSF --prior.transforms 3 --epochs 100
+  vaekit fit --data table.csv --data.options Table --data.options.ignore '[comment]'
+  vaekit fit digits --prior zuko.flows.NSF --prior.transforms 3
   vaekit fit mnist-bernoulli --objective IWAE --objective.samples 50
 """
 
@@ -87,14 +90,58 @@ def parse_fit(arguments: Sequence[str]) -> tuple[Namespace, dict[str, Any]]:
     for name in ("labels", "cache"):
         if name in made:
             made[name] = _settled(made[name])
+    _forget_guesses(parsed, yaml.safe_load(parser.dump(parsed, skip_default=True)))
     plain = yaml.safe_load(parser.dump(parsed, skip_unset=False))
-    return parser.instantiate(parsed), {k: v for k, v in plain.items() if k not in NOT_KEPT}
+    return _instantiated(parser, parsed), {k: v for k, v in plain.items() if k not in NOT_KEPT}
+
+
+def _forget_guesses(parsed: Any, chosen: Any) -> None:
+    """Take away the defaults that jsonargparse found for a constructor's `**keywords`, which can be wrong.
+
+    Arguments:
+        parsed: what was parsed, changed in place.
+        chosen: the same as plain data, without defaults.
+    """
+    if not isinstance(parsed, Namespace):
+        return
+    chosen = chosen if isinstance(chosen, dict) else {}
+    if "class_path" in parsed and parsed.get("init_args"):
+        parameters = inspect.signature(import_object(parsed.class_path)).parameters
+        kept = {*parameters, *chosen.get("init_args", {})}
+        if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            for name in set(vars(parsed.init_args)) - kept:
+                delattr(parsed.init_args, name)
+    for name, value in vars(parsed).items():
+        _forget_guesses(value, chosen.get(name))
+
+
+def _instantiated(parser: Parser, parsed: Namespace) -> Namespace:
+    """Make the objects that flags describe.
+
+    Raises:
+        VaekitError: of the object that cannot be made; a `ConfigError` where it raises something else.
+    """
+    try:
+        made: Namespace = parser.instantiate(parsed)
+    except Exception as error:
+        causes: list[BaseException] = [error]
+        while (cause := causes[-1].__cause__) is not None:
+            causes.append(cause)
+        own = next((cause for cause in causes if isinstance(cause, VaekitError)), None)
+        raise own or ConfigError(f"The flags describe what cannot be made: {causes[-1]}") from error
+    return made
 
 
 def _expanded(arguments: Sequence[str]) -> list[str]:
     """Replace what is short for something longer: a recipe's name, `--data SOURCE`, and `--resume RUN`."""
     given = [_source_flag(a) for a in arguments]
     if given and not given[0].startswith("-"):
+        if (
+            Path(given[0]).suffix not in recipes.SUFFIXES
+            and Path(given[0]).exists()
+            and given[0] not in recipes.names()
+        ):
+            raise ConfigError(f"`{given[0]}` is no recipe. To fit a model to it, write --data {given[0]}.")
         given[:1] = ["--config", str(recipes.find(given[0]))]
     for i, argument in enumerate(given):
         if argument.startswith("--resume"):

@@ -34,6 +34,16 @@ def read(path: Path) -> Array:
     return np.asarray(values)
 
 
+def refuse_format(out: Path) -> None:
+    """Refuse a file of a format that is not written, before any work is done.
+
+    Raises:
+        ConfigError: naming the formats.
+    """
+    if out.suffix not in (".npy", ".csv", ".png"):
+        raise ConfigError(f"`out` is {out}; it must end with .npy (an array), .csv (a table) or .png (a picture).")
+
+
 def write(values: Tensor, out: Path, columns: Sequence[str] = ()) -> None:
     """Write rows to a file, and say so.
 

@@ -54,6 +54,7 @@ def _sample(
     """
     from vaekit.commands import rows, work
 
+    rows.refuse_format(out or Path("samples.png"))
     worker = work.Worker(vaekit.load(run, checkpoint=checkpoint, reopen=False))
     values = worker.sample(count, mean=worker.makes_images if mean is None else mean, label=label, seed=seed)
     rows.write(values, out or Path("samples.png" if worker.makes_images else "samples.csv"), worker.columns)
@@ -78,6 +79,7 @@ def _reconstruct(
     """
     from vaekit.commands import rows, work
 
+    rows.refuse_format(out)
     worker = work.Worker(vaekit.load(run, data=data, checkpoint=checkpoint))
     if out.suffix == ".png":
         rows.write_picture(worker.pairs(split, SHOWN), out)
@@ -104,6 +106,7 @@ def _encode(
     """
     from vaekit.commands import rows, work
 
+    rows.refuse_format(out)
     rows.write(work.Worker(vaekit.load(run, data=data, checkpoint=checkpoint)).encode(split), out)
 
 
@@ -126,5 +129,6 @@ def _decode(
     """
     from vaekit.commands import rows, work
 
+    rows.refuse_format(out)
     worker = work.Worker(vaekit.load(run, checkpoint=checkpoint, reopen=False))
     rows.write(worker.decode(rows.read(codes), label), out, worker.columns)

@@ -13,7 +13,16 @@ from difflib import get_close_matches
 
 from vaekit.errors import ConfigError
 
-WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "Path": "a path"}
+WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "Path": "a path",
+    "tuple": "a list, as '[1, 2]'",
+    "Sequence": "a list, as '[1, 2]'",
+    "dict": "a mapping, as '{name: value}'",
+}
 BASES = ("Module", "Optimizer", "LRScheduler")
 Reason = Callable[[str, str, "re.Match[str]"], str]
 
@@ -33,7 +42,7 @@ def sentence(message: str, options: Sequence[str], names: Sequence[str] = ()) ->
     if valueless := re.match(r"argument (--\S+): expected .*argument", message):
         return f"`{valueless[1]}` needs a value."
     option = "--" + ".".join(re.findall(r'Parser key "([^"]+)"', message))
-    given = (re.findall(r"Given value: (.*)", message) or re.findall(r"Got value: (.*)", message) or [""])[0]
+    given = next(iter(re.findall(r"(?:Given|Got) value: (.*)", message)), "")
     for pattern, reason in REASONS:
         if found := re.search(pattern, message):
             said = reason(option, _short(given), found)
@@ -101,6 +110,17 @@ def _abstract(option: str, given: str, found: re.Match[str]) -> str:
     return f"`{option}` needs a class first: {found[1].rpartition('.')[2]} is an abstract one."
 
 
+def _incomplete(option: str, given: str, found: re.Match[str]) -> str:
+    """Say that a class was named without an argument that it needs."""
+    owner = re.findall(r"class_path[=:]? ?'([\w.]+)'", found.string)
+    name = owner[-1].rpartition(".")[2] if owner else "its class"
+    return f"`{option}`: {name} also needs `{found[1]}`. Add {option}.{found[1]} VALUE."
+
+
+def _wrong_length(option: str, given: str, found: re.Match[str]) -> str:
+    return f"`{option}` is {given}; it must be a list of {found[1]}."
+
+
 def _no_list(option: str, given: str, found: re.Match[str]) -> str:
     return f"`{option}` is {given!r}, which is no list. Write '[{given}]'."
 
@@ -141,6 +161,8 @@ REASONS: tuple[tuple[str, Reason], ...] = (
     (r"No module named '[\w.]+'|module '[\w.]+' has no attribute '\w+'|cannot import name '\w+'", _not_importable),
     (r"Expected '([\w.]+)' to be a function that returns <class '(\w+)'>", _wrong_maker),
     (r"Expected an instantiatable class, but ([\w.]+) is abstract", _abstract),
+    (r"the following arguments are required: (\w+)", _incomplete),
+    (r"Expected a tuple with (\d+) elements", _wrong_length),
     (r"Expected a <class 'collections.abc.Sequence'>", _no_list),
     (r"Expected an? <class '[\w.]+'>", _wrong_type),
 )

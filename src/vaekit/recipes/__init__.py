@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from vaekit.errors import ConfigError
 
-FOLDER = Path(__file__).parent
+FOLDER, SUFFIXES = Path(__file__).parent, (".yaml", ".yml")
 
 
 class Recipe(NamedTuple):
@@ -52,7 +52,7 @@ def find(name: str) -> Path:
     if name in names():
         return FOLDER / f"{name}.yaml"
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") and path.is_file():
+    if path.suffix in SUFFIXES and path.is_file():
         return path
     near = difflib.get_close_matches(name, names(), 1)
     raise ConfigError(

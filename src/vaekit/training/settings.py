@@ -78,11 +78,23 @@ class Settings:
         for name in ("epochs", "batch_size", "accumulate", "devices", "nodes", "log_every", "evaluate_every"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number, at least 1")
         _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
+        _require(0 <= self.seed < 2**48, "seed", self.seed, "a whole number from 0 to 2^48 - 1")
+        _require(
+            _steps_alone(self.schedule), "schedule", self.schedule, "one that is advanced without a measured value"
+        )
         for name in ("test_every", "keep_best", "figures_every", "save_minutes"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         _require(self.clip is None or self.clip > 0, "clip", self.clip, "a positive norm, or None")
         _require(self.ema is None or 0 < self.ema < 1, "ema", self.ema, "a decay between 0 and 1, or None")
         _require(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1, or None")
+
+
+def _steps_alone(schedule: Callable[..., LRScheduler] | None) -> bool:
+    """Tell whether a schedule is advanced without a measured value, as all but ReduceLROnPlateau are."""
+    target = next(
+        (a for a in getattr(schedule, "args", ()) if isinstance(a, type)), getattr(schedule, "func", schedule)
+    )
+    return not (isinstance(target, type) and issubclass(target, torch.optim.lr_scheduler.ReduceLROnPlateau))
 
 
 def _require(holds: bool, name: str, value: object, rule: str) -> None:
