@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -27,10 +27,11 @@ from vaekit.commands.fit import fit as fit_command
 from vaekit.errors import ConfigError, NonFiniteError, RunError
 from vaekit.objectives import ELBO, L2, Linear
 from vaekit.training import InverseTimeLR, checkpoint, processes
+from vaekit.training.sharded import shard
+from vaekit.training.step import Pass
 
 LAST = Path("checkpoints/last.safetensors")
 SGD = torch.optim.SGD
-SHARED = {"accelerator": "cpu", "strategy": "ddp"}
 ANNEALED = ELBO(beta=Linear(steps=10))
 ROUNDING = 1e-7
 TABLES = ("metrics.csv", "rates.csv", "steps.csv")
@@ -131,7 +132,7 @@ def compared(one: Path, several: Path, rounding: float = ROUNDING) -> list[str]:
     files = [{str(p.relative_to(folder)) for p in folder.rglob("*")} for folder in (one, several)]
     trees = [checkpoint.load(folder / LAST) for folder in (one, several)]
     for tree in trees:
-        del tree["random"], tree["tables"]
+        del tree["random"], tree["tables"], tree["optimizer"]["param_groups"][0]["fused"]
     found = [f"the file {name}" for name in files[0] ^ files[1]] + differing(*trees, rounding)
     for name in TABLES:
         tables = [np.genfromtxt(folder / name, delimiter=",") for folder in (one, several) if (folder / name).exists()]
@@ -140,21 +141,25 @@ def compared(one: Path, several: Path, rounding: float = ROUNDING) -> list[str]:
     return found
 
 
-def train_all(folder: Path) -> dict[str, list[Any]]:
+def several(strategy: str) -> dict[str, Any]:
+    """Return the settings of a process of a job."""
+    return {"accelerator": "cpu", "devices": int(os.environ["WORLD_SIZE"]), "strategy": strategy}
+
+
+def train_all(folder: Path, strategy: str) -> dict[str, list[Any]]:
     """Fit every case as one of several processes; return the weights."""
     torch.set_default_dtype(torch.float64)
-    world = int(os.environ["WORLD_SIZE"])
     found = {}
     for name, case in CASES.items():
-        run = fit(case, folder / name, devices=world, **SHARED)
+        run = fit(case, folder / name, **several(strategy))
         found[name] = weights(run)
     return found
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("world", [2, 3])
-def test_processes_compute_what_one_computes(tmp_path: Path, world: int) -> None:
-    others = run_job(world, train_all, tmp_path / "several")
+@pytest.mark.parametrize(("world", "strategy"), [(2, "ddp"), (3, "ddp"), (2, "fsdp")])
+def test_processes_compute_what_one_computes(tmp_path: Path, world: int, strategy: str) -> None:
+    others = run_job(world, train_all, tmp_path / "several", strategy)
     found = {}
     for name, case in CASES.items():
         run = fit(case, tmp_path / "one" / name)
@@ -194,32 +199,32 @@ def refused(case: Case, folder: Path, **settings: Any) -> str:
     return f"{error.type.__name__}: {error.value}"
 
 
-def meet_trouble(folder: Path) -> dict[str, Any]:
+def meet_trouble(folder: Path, strategy: str) -> dict[str, Any]:
     """Stop, resume and fail as one of several processes; return what each of them saw."""
     torch.set_default_dtype(torch.float64)
     processes.SECONDS = 0.0
-    several: dict[str, Any] = {"devices": int(os.environ["WORLD_SIZE"]), **SHARED}
+    shared = several(strategy)
     stops = replace(STATISTICS, objective=Disturbed(5, terminated))
-    stopped, _ = (fit(stops, folder / name, save_minutes=0.0, **several).progress for name in ("stopped", "paused"))
+    stopped, _ = (fit(stops, folder / name, save_minutes=0.0, **shared).progress for name in ("stopped", "paused"))
     assert stopped is not None
-    fit(STATISTICS, folder / "paused", resume=True, **several)
-    resumed = fit(CASES["plain"], folder / "grown", resume=True, epochs=4, **several)
+    fit(STATISTICS, folder / "paused", resume=True, **shared)
+    resumed = fit(CASES["plain"], folder / "grown", resume=True, epochs=4, **shared)
     return {
         "stopped": (stopped.interrupted, stopped.epoch, stopped.batch),
         "resumed": weights(resumed),
-        "occupied": refused(CASES["plain"], folder / "grown", **several),
-        "damaged": refused(CASES["plain"], folder / "damaged", resume=True, **several),
-        "not finite": refused(Case(objective=Disturbed(6, poisoned)), folder / "poisoned", log_every=2, **several),
+        "occupied": refused(CASES["plain"], folder / "grown", **shared),
+        "damaged": refused(CASES["plain"], folder / "damaged", resume=True, **shared),
+        "not finite": refused(Case(objective=Disturbed(6, poisoned)), folder / "poisoned", log_every=2, **shared),
     }
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("world", [2])
-def test_trouble_of_one_process_is_met_by_all(tmp_path: Path, world: int) -> None:
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_trouble_of_one_process_is_met_by_all(tmp_path: Path, strategy: str) -> None:
     fit(CASES["plain"], tmp_path / "grown", epochs=2)
     fit(CASES["plain"], tmp_path / "damaged", epochs=1)
     (tmp_path / "damaged" / LAST).write_bytes(b"")
-    seen, *others = run_job(world, meet_trouble, tmp_path)
+    seen, *others = run_job(2, meet_trouble, tmp_path, strategy)
     assert all(not differing(seen, other) for other in others)
 
     assert seen["stopped"] == (signal.SIGTERM, 1, 2)
@@ -238,6 +243,12 @@ def test_trouble_of_one_process_is_met_by_all(tmp_path: Path, world: int) -> Non
     kept = checkpoint.load(tmp_path / "poisoned" / LAST)
     assert kept["model"]["step"] == 4
     assert all(w.isfinite().all() for w in kept["model"].values())
+
+
+def test_a_weight_without_dimensions_is_not_split() -> None:
+    likelihood = vk.likelihoods.Normal(vk.networks.MLP(LATENT, 5, WIDTH), WIDTH, vk.likelihoods.SharedScale())
+    with pytest.raises(ConfigError, match=r"`likelihood.scale.raw` is a single number.*SharedScale\(shape=\(1,\)\)"):
+        shard(Pass(tiny_model(likelihood=likelihood), ELBO()), cast(Any, None))
 
 
 class TestCommand:

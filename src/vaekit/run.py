@@ -235,8 +235,7 @@ def fit(
             _refuse_start(error, place, 0 if trainer is None else trainer.taken)
             raise
     result = Run(model, objective, dataset, folder, progress)
-    if trainer.step.average is not None and trainer.step.average.averages:
-        trainer.step.average.write()
+    trainer.finish()
     if folder is not None and progress.best and progress.interrupted is None:
         best = progress.best[0][1]
         take_weights(result, by_first(fabric, partial(load_checkpoint, folder / CHECKPOINTS / best)), best)

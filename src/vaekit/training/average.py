@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from vaekit.training.sharded import own_parts
+
 
 class WeightAverage:
     r"""The average :math:`\bar\theta \leftarrow d\,\bar\theta + (1 - d)\,\theta`, started at the weights of the first update.
@@ -27,7 +29,7 @@ class WeightAverage:
         """Take the current weights into the average."""
         if not self.averages:
             self.averages = [w.detach().clone() for w in self.weights]
-        torch._foreach_lerp_(self.averages, self.weights, 1 - self.decay)
+        torch._foreach_lerp_(own_parts(self.averages), own_parts(self.weights), 1 - self.decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -46,4 +48,4 @@ class WeightAverage:
     @torch.no_grad()
     def _copy(self, values: list[Tensor]) -> None:
         if values:
-            torch._foreach_copy_(self.weights, values)
+            torch._foreach_copy_(own_parts(self.weights), own_parts(values))

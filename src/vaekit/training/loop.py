@@ -6,6 +6,7 @@ from Lightning Fabric's strategy; what may stop, save, resume and report a run i
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from vaekit.training.processes import Agreement, Wish, make_fabric
 from vaekit.training.recorder import Recorder
 from vaekit.training.saving import CHECKPOINTS, LAST, Progress, Saver
 from vaekit.training.settings import Settings
+from vaekit.training.sharded import ShardedStrategy, gathered, whole
 from vaekit.training.snapshots import Snapshots
 from vaekit.training.step import Pass, Step, first_non_finite, make_optimizer
 from vaekit.training.stop import Stop
@@ -57,15 +59,16 @@ class Trainer:
         resume: bool = False,
         fabric: Fabric | None = None,
     ) -> None:
-        self.settings, self.data, self.model = settings, data, model
+        self.settings, self.data, self.given = settings, data, model
         self.fabric = fabric or make_fabric(settings)
         self.strategy, self.device = self.fabric.strategy, self.fabric.device
+        self.model = model = copy.deepcopy(model) if isinstance(self.strategy, ShardedStrategy) else model
         model.to(self.device).train()
         self.passing = Pass(model, objective)
         module = self.strategy.setup_module(self.passing)
         if settings.compile:
             module.compile()
-        self.optimizer = make_optimizer(settings.optimizer, model.parameters())
+        self.optimizer = make_optimizer(settings.optimizer, list(model.parameters()))
         self.schedule = settings.schedule(self.optimizer) if settings.schedule else None
         self.step = Step(module, model, self.optimizer, self.strategy, settings)
         self.loader = data.loader(
@@ -114,6 +117,13 @@ class Trainer:
                 self._after_epoch()
         self.recorder.close()
         return self.progress
+
+    def finish(self) -> None:
+        """Leave the averaged weights, where there are any, and all weights in the model that was given."""
+        if self.step.average is not None and self.step.average.averages:
+            self.step.average.write()
+        if self.model is not self.given:
+            self.given.to(self.device).load_state_dict(gathered(self.model.state_dict()))
 
     def _epoch(self) -> bool:
         """Train for the rest of an epoch; tell whether it was finished."""
@@ -193,10 +203,15 @@ class Trainer:
                 found["validation"] = self._validate(epoch)
             if len(self.data.test) and self.settings.test_every and epoch % self.settings.test_every == 0:
                 found["test"] = self._evaluate("test", epoch)
-            if self.settings.figures_every and epoch % self.settings.figures_every == 0 and self.fabric.is_global_zero:
-                self.snapshots.take(epoch, self.taken)
+            if self.settings.figures_every and epoch % self.settings.figures_every == 0:
+                self._take_snapshots(epoch)
         self.display.finished_epoch(epoch, found)
         self.saver.save_last()
+
+    def _take_snapshots(self, epoch: int) -> None:
+        with whole(self.passing):
+            if self.fabric.is_global_zero:
+                self.snapshots.take(epoch, self.taken)
 
     def _validate(self, epoch: int) -> Row:
         """Evaluate on the validation split, keep the best checkpoints, and stop where patience ends."""
@@ -219,13 +234,13 @@ class Trainer:
         """Average the objective's terms over a split, with noise that is the same for every epoch and number of processes."""
         rank, world, meter = self.fabric.global_rank, self.fabric.world_size, Meter(shared=self.shared)
         self.model.eval()
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []), whole(self.passing):
             for index, given in enumerate(self.data.batches(split, self.settings.batch_size, self.device)):
                 mine = index % world == rank
                 if mine or index == 0:
                     torch.manual_seed(self.settings.seed + index)
                     with self.strategy.precision.forward_context():
-                        meter.add(self.passing(*given), counted=mine)
+                        meter.add(self.passing.forward(*given), counted=mine)
         self.model.train()
         return meter.read()
 

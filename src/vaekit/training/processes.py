@@ -9,10 +9,12 @@ from typing import NamedTuple, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.strategy import Strategy
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from vaekit.errors import ConfigError, VaekitError
 from vaekit.training.settings import Settings
+from vaekit.training.sharded import ShardedStrategy
 
 Result = TypeVar("Result")
 SECONDS, MOST_STEPS = 0.5, 1000
@@ -30,13 +32,18 @@ def make_fabric(settings: Settings) -> Fabric:
             accelerator=settings.accelerator,
             devices=settings.devices,
             num_nodes=settings.nodes,
-            strategy=settings.strategy,
+            strategy=_strategy(settings),
             precision=settings.precision,  # type: ignore[arg-type]
         )
         fabric.launch()
     except (ValueError, RuntimeError, TypeError) as error:
         raise ConfigError(f"Lightning Fabric refuses {chosen}: {error}") from error
     return fabric
+
+
+def _strategy(settings: Settings) -> str | Strategy:
+    """Return Fabric's strategy by its name, or vaekit's own for sharded models, which takes the place of Fabric's older one."""
+    return ShardedStrategy(settings.devices * settings.nodes) if settings.strategy == "fsdp" else settings.strategy
 
 
 def is_first() -> bool:

@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
+from torch.optim import Optimizer
 
 from vaekit.errors import RunError
 from vaekit.training import checkpoint
 from vaekit.training.meter import Reading, Row
 from vaekit.training.processes import by_first
+from vaekit.training.sharded import gathered, scattered
 
 if TYPE_CHECKING:
     from vaekit.training.loop import Trainer
 
 CHECKPOINTS, LAST = "checkpoints", "last.safetensors"
+IMPLEMENTATION = ("fused", "foreach")
 
 
 @dataclass
@@ -114,14 +118,17 @@ class Saver:
         trainer = self.trainer
         tree = by_first(trainer.fabric, lambda: checkpoint.load(path))
         try:
-            trainer.model.load_state_dict(tree["model"])
-            trainer.optimizer.load_state_dict(tree["optimizer"])
+            _take_weights(trainer.model, tree["model"])
+            _take_state(trainer.optimizer, tree["optimizer"])
             if trainer.schedule is not None:
                 trainer.schedule.load_state_dict(tree["schedule"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise RunError(f"`{path}` was written by another model or optimiser: {error}") from error
         if trainer.step.average is not None:
-            trainer.step.average.averages = [t.to(trainer.device) for t in tree["average"]]
+            average = trainer.step.average
+            average.averages = [
+                scattered(t.to(trainer.device), w) for t, w in zip(tree["average"], average.weights, strict=True)
+            ]
         trainer.strategy.precision.load_state_dict(tree["precision"])
         trainer.meter.restore(tree["meter"], trainer.device, counted=trainer.fabric.is_global_zero)
         progress = {**tree["progress"], "interrupted": None}
@@ -138,7 +145,7 @@ class Saver:
     def _tree(self) -> dict[str, Any]:
         trainer = self.trainer
         recorder = getattr(trainer, "recorder", None)
-        return {
+        tree = {
             "model": trainer.strategy.get_module_state_dict(trainer.model),
             "optimizer": trainer.optimizer.state_dict(),
             "schedule": trainer.schedule.state_dict() if trainer.schedule else None,
@@ -150,6 +157,7 @@ class Saver:
             "random": _random_states(trainer),
             "tables": recorder.state() if recorder else {},
         }
+        return {name: gathered(value) for name, value in tree.items()}
 
 
 def weights(tree: Mapping[str, Any]) -> dict[str, torch.Tensor]:
@@ -158,6 +166,22 @@ def weights(tree: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     if tree["average"]:
         model.update(zip(tree["parameters"], tree["average"], strict=True))
     return model
+
+
+def _take_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Load weights, split where the model's are."""
+    like = model.state_dict()
+    model.load_state_dict({name: scattered(value, like.get(name)) for name, value in weights.items()})
+
+
+def _take_state(optimizer: Optimizer, state: Any) -> None:
+    """Load an optimiser's state, split where the weights that it belongs to are; its implementation stays its own."""
+    own = [{name: group[name] for name in IMPLEMENTATION if name in group} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, kept in zip(optimizer.param_groups, own, strict=True):
+        group.update(kept)
+    for weight, values in optimizer.state.items():
+        values.update({name: scattered(v, weight) for name, v in values.items() if isinstance(v, torch.Tensor)})
 
 
 def _random_states(trainer: Trainer) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from vaekit.objectives import Objective, Terms
 from vaekit.training.adam import AdamSteps, suits
 from vaekit.training.average import WeightAverage
 from vaekit.training.settings import Settings
+from vaekit.training.sharded import gathered, is_split
 
 
 class Pass(nn.Module):
@@ -33,11 +34,11 @@ class Pass(nn.Module):
         return self.objective(self.model, *given)
 
 
-def make_optimizer(factory: Callable[..., Optimizer], parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """Make an optimiser, with its fused implementation where it has one and the user chose no other."""
+def make_optimizer(factory: Callable[..., Optimizer], parameters: Sequence[nn.Parameter]) -> Optimizer:
+    """Make an optimiser, with its fused implementation where it has one, the user chose no other, and no weight is split."""
     chosen: dict[str, Any] = dict(factory.keywords) if isinstance(factory, partial) else {}
     target = next((a for a in getattr(factory, "args", ()) if isinstance(a, type)), getattr(factory, "func", factory))
-    accepts = "fused" in inspect.signature(target).parameters
+    accepts = "fused" in inspect.signature(target).parameters and not any(map(is_split, parameters))
     if accepts and not any(chosen.get(name) for name in ("fused", "foreach", "differentiable")):
         return factory(parameters, fused=True)
     return factory(parameters)
@@ -69,7 +70,7 @@ class Step:
     def update(self) -> None:
         """Clip the gradient, move the weights and their average, and count the step."""
         if self.settings.clip is not None:
-            self.strategy.clip_gradients_norm(self.module, self.optimizer, self.settings.clip)
+            self.strategy.clip_gradients_norm(self.module, self.optimizer, self.settings.clip, error_if_nonfinite=False)
         self.move()
         for parameter in self.parameters:
             parameter.grad = None
@@ -87,12 +88,11 @@ class Step:
     def gradient_norm(self) -> float:
         """Return the Euclidean norm of the gradient that is about to be used."""
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        return torch.nn.utils.get_total_norm(gradients).item()
+        return float(gathered(torch.nn.utils.get_total_norm(gradients)))
 
 
 def first_non_finite(model: nn.Module) -> str | None:
     """Name the first parameter with a value, else with a gradient, that is NaN or infinite."""
     named = list(model.named_parameters())
-    by_value = ((name, p) for name, p in named)
-    by_gradient = ((f"the gradient of {name}", p.grad) for name, p in named if p.grad is not None)
-    return next((name for group in (by_value, by_gradient) for name, t in group if not t.isfinite().all()), None)
+    gradients = [(f"the gradient of {name}", p.grad) for name, p in named if p.grad is not None]
+    return next((name for name, t in [*named, *gradients] if not gathered(t).isfinite().all()), None)
