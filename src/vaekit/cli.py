@@ -65,7 +65,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
     try:
         return int(getattr(module, name)(list(arguments)) or 0)
     except VaekitError as error:
-        print(f"vaekit {name}: {error}", file=sys.stderr)
+        print(f"vaekit {name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

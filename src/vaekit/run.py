@@ -21,7 +21,7 @@ from vaekit import figures as drawing
 from vaekit.data.dataset import Dataset
 from vaekit.data.reading import Opened
 from vaekit.data.splits import PARTS
-from vaekit.errors import ConfigError, NonFiniteError, RunError, VaekitError
+from vaekit.errors import ConfigError, NonFiniteError, RunError, ShapeError, VaekitError
 from vaekit.evaluation import Evaluation, evaluate
 from vaekit.files import write_text
 from vaekit.keeping import CONFIG, MODEL, Place, claim, read_yaml, rebuilt, write_config
@@ -328,10 +328,12 @@ def _opened(settings: Mapping[str, Any], data: Opened | Dataset | None) -> Datas
         return data_room.open(**settings) if settings.get("source") is not None else None
     try:
         return data_room.open(**{**settings, "source": data})
+    except ShapeError as error:
+        raise ShapeError(f"The data cannot be used as the run's own is: {error}") from error
     except ConfigError:
         if settings.get("options") is None:
             raise
-        return data_room.open(**{**settings, "source": data, "options": None})
+        return _opened({**settings, "options": None}, data)
 
 
 def load_weights(run: Run, checkpoint: str) -> None:

@@ -39,7 +39,8 @@ def fit(arguments: Sequence[str]) -> int:
     model = composition.build(opened)
     data = opened.prepared_for(model.likelihood)
     console.print(data.describe(), markup=False)
-    if composition.likelihood is None and composition.model is None:
+    proposed = composition.likelihood is None and composition.model is None
+    if proposed and data.propose().reason not in data.describe():
         console.print(f"likelihood: {data.propose().reason}", markup=False)
     console.print(repr(model), markup=False)
     folder = flags.resume or run_folder(flags.run, data.name)

@@ -48,4 +48,5 @@ def _data(source: str) -> None:
 
     opened = open(source)
     print(opened.describe())
-    print(f"suggested likelihood: {opened.propose().reason}")
+    if opened.propose().reason not in opened.describe():
+        print(f"likelihood: {opened.propose().reason}")

@@ -14,8 +14,8 @@ from jsonargparse import Namespace, set_parsing_settings
 from vaekit import data, networks, objectives, posteriors, priors, recipes, training
 from vaekit.commands.parser import Parser
 from vaekit.composition import Composition
-from vaekit.errors import ConfigError, RunError, VaekitError
-from vaekit.keeping import CONFIG, absolute
+from vaekit.errors import ConfigError, VaekitError
+from vaekit.keeping import CONFIG, absolute, read_yaml
 from vaekit.objectives import ELBO, Objective
 from vaekit.spec import import_object
 from vaekit.training import Settings
@@ -145,9 +145,8 @@ def _expanded(arguments: Sequence[str]) -> list[str]:
         given[:1] = ["--config", str(recipes.find(given[0]))]
     for i, argument in enumerate(given):
         if argument.startswith("--resume"):
-            folder = Path(argument.partition("=")[2] or "".join(given[i + 1 : i + 2]))
-            if not (folder / CONFIG).is_file():
-                raise RunError(f"`{folder}` holds no run to resume: there is no `{CONFIG}` in it.")
+            folder = Path(argument.partition("=")[2] or "".join(given[i + 1 : i + 2]) or "--resume")
+            read_yaml(folder, CONFIG)
             return ["--config", str(folder / CONFIG), *given]
     return given
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,10 +22,12 @@ def read(path: Path) -> Array:
         DataError: if there is neither.
     """
     try:
-        values = (
-            np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
-        )
-    except (OSError, ValueError, EOFError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            values = (
+                np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
+            )
+    except (OSError, ValueError, EOFError, UserWarning) as error:
         problem = f"{error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
         raise DataError(
             f"`{path}` holds no codes ({problem}). Give an array (.npy) or a table of numbers (.csv)."

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from vaekit.errors import RunError
 from vaekit.training.meter import Row
 
 if TYPE_CHECKING:
@@ -96,26 +97,44 @@ class Recorder:
 
 
 def _columns(path: Path) -> list[str]:
-    if not path.exists():
+    """Return the columns of a table, none where there is none yet.
+
+    Raises:
+        RunError: if it does not begin as a table of a run.
+    """
+    if not path.exists() or not path.stat().st_size:
         return []
-    with path.open(encoding="utf-8") as file:
-        return file.readline().rstrip("\n").split(",") if path.stat().st_size else []
+    with path.open("rb") as file:
+        columns = file.readline().decode("utf-8", "replace").rstrip("\n").split(",")
+    if columns[0] != "step":
+        raise RunError(f"`{path}` is damaged: it does not begin with the names of columns. Remove it.")
+    return columns
 
 
 def _truncate(path: Path, length: int) -> None:
+    """Cut a table to a length, and one that is shorter, because it was damaged, to its last whole line."""
     if path.exists():
         with path.open("r+b") as file:
-            file.truncate(length)
+            content = b"" if path.stat().st_size >= length else file.read()
+            file.truncate(content.rfind(b"\n") + 1 if content else length)
 
 
 def read_table(path: Path) -> History:
-    """Read a table of a run: split -> column -> numbers in order; empty cells are left out."""
+    """Read a table of a run: split -> column -> numbers in order; empty cells are left out.
+
+    Raises:
+        RunError: if it is damaged.
+    """
     history: History = {}
-    if path.is_file():
+    if not path.is_file():
+        return history
+    try:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 columns = history.setdefault(row.pop("split"), {})
                 for name, value in row.items():
                     if value:
                         columns.setdefault(name, []).append(float(value))
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"`{path}` is damaged ({type(error).__name__}: {error}). Remove it to go on without.") from error
     return history
