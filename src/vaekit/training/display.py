@@ -5,18 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vaekit.training.meter import Row
 
-_BLANK: dict[str, Any] = {"loss": "-", "rate": "-", "distortion": "-", "speed": "-"}
+WIDE = 100
 
 
 class Display:
-    """One live line on a terminal, and one line an evaluation elsewhere; nothing at all when disabled.
+    """On a terminal one live line, on narrow ones with D and R for distortion and rate; everywhere one line an epoch.
 
     Arguments:
         total: the number of steps of the whole run, None if unknown.
@@ -26,19 +25,16 @@ class Display:
 
     def __init__(self, total: int | None, done: int = 0, enabled: bool = True) -> None:
         self.console = Console(file=sys.stderr, quiet=not enabled)
+        self.wide = self.console.width >= WIDE
         self.progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(bar_width=24),
-            TextColumn("step {task.completed}"),
-            TextColumn(
-                "loss {task.fields[loss]} nats = distortion {task.fields[distortion]}, rate {task.fields[rate]}"
-            ),
-            TextColumn("{task.fields[speed]} examples/s"),
+            *([BarColumn(bar_width=8)] if self.wide else []),
+            TextColumn("step {task.completed}{task.fields[told]}"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=self.console,
             disable=not enabled or not self.console.is_terminal,
         )
-        self.task = self.progress.add_task("fit", total=total, completed=done, epoch=1, **_BLANK)
+        self.task = self.progress.add_task("fit", total=total, completed=done, told="")
 
     def __enter__(self) -> Display:
         self.progress.start()
@@ -49,19 +45,31 @@ class Display:
     ) -> None:
         self.progress.stop()
 
-    def update(self, step: int, epoch: int, values: Row, speed: float) -> None:
+    def update(self, step: int, values: Row, speed: float) -> None:
         """Show the newest averages."""
-        shown: dict[str, Any] = {name: f"{values[name]:.2f}" for name in ("loss", "rate", "distortion")}
-        self.progress.update(self.task, completed=step, epoch=epoch, speed=f"{speed:,.0f}", **shown)
+        distortion, rate = ("distortion", "rate") if self.wide else ("D", "R")
+        loss, *parts = (written(values[name]) for name in ("loss", "distortion", "rate"))
+        told = f" loss {loss} nats ({distortion} {parts[0]}, {rate} {parts[1]}) {speed:,.0f} examples/s"
+        self.progress.update(self.task, completed=step, told=told)
 
     def finished_epoch(self, epoch: int, splits: Mapping[str, Row]) -> None:
-        """Say the results of an epoch in one line: the loss of each split, and its parts."""
-        parts = (
-            f"{split} {row['loss']:.2f} (distortion {row['distortion']:.2f}, rate {row['rate']:.2f})"
+        """Say the results of an epoch in one line: the loss of each split in nats, and its parts."""
+        told = (
+            f"{split} {written(row['loss'])} nats (distortion {written(row['distortion'])}, rate {written(row['rate'])})"
             for split, row in splits.items()
         )
-        self.say(f"epoch {epoch}, loss in nats: {'; '.join(parts)}")
+        self.say(f"epoch {epoch}: {'; '.join(told)}")
 
     def say(self, text: str) -> None:
         """Print a line above the live one."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def written(value: float) -> str:
+    """Write a number of nats with as many decimals as are read.
+
+    Example:
+        >>> written(104.3161), written(76826.125)
+        ('104.32', '76826.1')
+    """
+    return f"{value:.2f}" if abs(value) < 10_000 else f"{value:.6g}"

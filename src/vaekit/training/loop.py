@@ -187,7 +187,7 @@ class Trainer:
         self.recorder.record("train", step, epoch, values, reading.rates)
         self.recorder.record_steps(reading.steps, step - len(reading.steps) + 1)
         self.recorder.throughput(reading.examples / seconds, step)
-        self.display.update(step, epoch, reading.values, reading.examples / seconds)
+        self.display.update(step, reading.values, reading.examples / seconds)
         self.progress.collect(reading)
 
     def _after_epoch(self) -> None:
