@@ -53,12 +53,15 @@ class Display:
         self.progress.update(self.task, completed=step, told=told)
 
     def finished_epoch(self, epoch: int, splits: Mapping[str, Row]) -> None:
-        """Say the results of an epoch in one line: the loss of each split in nats, and its parts."""
-        told = (
-            f"{split} {written(row['loss'])} nats (distortion {written(row['distortion'])}, rate {written(row['rate'])})"
-            for split, row in splits.items()
-        )
-        self.say(f"epoch {epoch}: {'; '.join(told)}")
+        """Say the results of an epoch in one line: the loss of each split in nats, and its two parts, named once."""
+        told = []
+        for split, row in splits.items():
+            loss, distortion, rate = (written(row[name]) for name in ("loss", "distortion", "rate"))
+            if told:
+                told.append(f"{split} {loss} ({distortion}, {rate})")
+            else:
+                told.append(f"{split} {loss} nats (distortion {distortion}, rate {rate})")
+        self.say(f"epoch {epoch}: {', '.join(told)}")
 
     def say(self, text: str) -> None:
         """Print a line above the live one."""
