@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,15 @@ def test_rows_written_after_the_checkpoint_are_cut_off(tmp_path: Path) -> None:
     assert tables(tmp_path / "run") == before
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Make Ctrl-C raise, also where the tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_a_second_signal_acts_at_once() -> None:
     with Stop() as stop:
         os.kill(os.getpid(), signal.SIGINT)
