@@ -54,7 +54,7 @@ class Display:
 
     def finished_epoch(self, epoch: int, splits: Mapping[str, Row]) -> None:
         """Say the results of an epoch in one line: the loss of each split in nats, and its two parts, named once."""
-        told = []
+        told: list[str] = []
         for split, row in splits.items():
             loss, distortion, rate = (written(row[name]) for name in ("loss", "distortion", "rate"))
             if told:
