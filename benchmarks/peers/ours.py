@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import vaekit.data
 from benchmarks.cases import Case
@@ -22,10 +23,10 @@ def epoch(case: Case) -> float:
     return watch.seconds()
 
 
-def trainer(case: Case, epochs: int = 1) -> Trainer:
-    """Make a trainer that keeps nothing on disk and shows nothing."""
+def trainer(case: Case, **further: Any) -> Trainer:
+    """Make a trainer that keeps nothing on disk and shows nothing, with further settings if wanted."""
     settings = Settings(
-        epochs=epochs,
+        **{"epochs": 1, **further},
         batch_size=case.batch,
         precision=case.precision,
         accelerator=case.device,

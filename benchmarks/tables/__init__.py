@@ -8,7 +8,17 @@ from importlib import import_module
 from benchmarks.setting import Setting
 from benchmarks.table import Table
 
-NAMES = ("training", "precision", "arithmetic", "importance", "evaluation", "compilation", "startup")
+NAMES = (
+    "training",
+    "precision",
+    "arithmetic",
+    "importance",
+    "evaluation",
+    "compilation",
+    "streaming",
+    "processes",
+    "startup",
+)
 
 
 def load(name: str) -> Callable[[Setting], Table]:

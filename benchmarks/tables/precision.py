@@ -44,7 +44,7 @@ def table(setting: Setting) -> Table:
 def _bound(case: Case, epochs: int) -> float:
     """Train from one seed and return the evidence lower bound on other images, in nats."""
     torch.manual_seed(0)
-    trainer = ours.trainer(case, epochs)
+    trainer = ours.trainer(case, epochs=epochs)
     trainer.run()
     x = images(case.network.image, JUDGED, "test").to(case.device).float() / 255
     found = evaluate(trainer.model, [(x,)], samples=16)
