@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 
 COMMANDS = {
@@ -45,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"vaekit {__version__}")
         return 0
     if given[0] not in COMMANDS:
-        print(f"vaekit: there is no command `{given[0]}`. There are: {', '.join(COMMANDS)}.", file=sys.stderr)
+        near = get_close_matches(given[0], COMMANDS, 1)
+        hint = f"; did you mean `{near[0]}`?" if near else "."
+        print(f"vaekit: There is no command `{given[0]}`{hint} There are: {', '.join(COMMANDS)}.", file=sys.stderr)
         return 2
     return run(given[0], given[1:])
 

@@ -7,7 +7,7 @@ Loading imports the classes that `model.yaml` names, and unpickles nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from itertools import chain
@@ -28,6 +28,7 @@ from vaekit.keeping import CONFIG, MODEL, Place, claim, read_yaml, rebuilt, writ
 from vaekit.model import VAE
 from vaekit.objectives import ELBO, Objective
 from vaekit.report import report as write_report
+from vaekit.shapes import numel
 from vaekit.training import Progress, Settings, Trainer
 from vaekit.training.checkpoint import load as load_checkpoint
 from vaekit.training.processes import by_first, is_first, make_fabric
@@ -275,9 +276,9 @@ def check_fits(model: VAE, data: Dataset) -> None:
         ShapeError: if the events have another shape.
         DataError: if values lie outside the likelihood's support.
     """
-    check = getattr(model.likelihood, "check", None)
+    check, rows = getattr(model.likelihood, "check", None), max(1, min(1024, 2**20 // numel(data.event_shape)))
     for split in ("train", "validation", "test"):
-        for given in data.batches(split, 1024):
+        for given in data.batches(split, rows):
             if check is not None:
                 check(given[0])
             break
@@ -316,6 +317,7 @@ def load(
     load_weights(run, checkpoint)
     if reopen or data is not None:
         run.data = _opened(rebuilt(folder, kept.get("data") or {}), data)
+        _refuse_other_events(run.data, (kept.get("events") or {}).get("shape"))
     restored.eval()
     return run
 
@@ -328,12 +330,18 @@ def _opened(settings: Mapping[str, Any], data: Opened | Dataset | None) -> Datas
         return data_room.open(**settings) if settings.get("source") is not None else None
     try:
         return data_room.open(**{**settings, "source": data})
-    except ShapeError as error:
-        raise ShapeError(f"The data cannot be used as the run's own is: {error}") from error
     except ConfigError:
         if settings.get("options") is None:
             raise
         return _opened({**settings, "options": None}, data)
+
+
+def _refuse_other_events(data: Dataset | None, shape: Sequence[int] | None) -> None:
+    """Refuse data whose events have another shape than those that a model was fitted to."""
+    if data is not None and shape is not None and data.event_shape != tuple(shape):
+        raise ShapeError(
+            f"The events of `{data.name}` have shape {data.event_shape}, but the model's have {tuple(shape)}."
+        )
 
 
 def load_weights(run: Run, checkpoint: str) -> None:

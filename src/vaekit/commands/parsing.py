@@ -42,7 +42,9 @@ examples:
   vaekit fit mnist-bernoulli --objective IWAE --objective.samples 50
 """
 
-set_parsing_settings(subclasses_enabled=["is_pure_dataclass"], instantiate_subclass_spec_in_any=False)
+set_parsing_settings(
+    subclasses_enabled=["is_pure_dataclass"], instantiate_subclass_spec_in_any=False, import_path_denylist=["builtins"]
+)
 
 
 def fit_parser() -> Parser:

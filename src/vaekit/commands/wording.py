@@ -106,6 +106,10 @@ def _wrong_maker(option: str, given: str, found: re.Match[str]) -> str:
     return f"`{option}` is {found[1]!r}, which does not make a {found[2]}."
 
 
+def _forbidden(option: str, given: str, found: re.Match[str]) -> str:
+    return f"`{option}` is {found[1]!r}, which no flag may name. Give a class of a module."
+
+
 def _abstract(option: str, given: str, found: re.Match[str]) -> str:
     return f"`{option}` needs a class first: {found[1].rpartition('.')[2]} is an abstract one."
 
@@ -159,6 +163,7 @@ REASONS: tuple[tuple[str, Reason], ...] = (
     (r"Option '(\w+)' is not accepted", _no_such_argument),
     (r"(?:Expected a dot import path string: )(.+)", _no_such_class),
     (r"No module named '[\w.]+'|module '[\w.]+' has no attribute '\w+'|cannot import name '\w+'", _not_importable),
+    (r"Importing '([\w.]+)' is not allowed", _forbidden),
     (r"Expected '([\w.]+)' to be a function that returns <class '(\w+)'>", _wrong_maker),
     (r"Expected an instantiatable class, but ([\w.]+) is abstract", _abstract),
     (r"the following arguments are required: (\w+)", _incomplete),

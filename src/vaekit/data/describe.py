@@ -132,7 +132,7 @@ def inspect(parts: Sequence[Stored], levels: int | None = None) -> Facts:
         high=high,
         levels=found,
         scale=scale,
-        whole=bool((sampled == np.floor(sampled)).all()),
+        whole=_whole(sampled),
         extremes=float(at_end.mean()) if low >= 0 and high <= scale else 0.0,
         constant=tuple(constant.tolist()),
     )
@@ -148,15 +148,23 @@ def _grid(sampled: Array, low: float, high: float) -> tuple[int | None, float]:
     kind, size, image = sampled.dtype.kind, sampled.dtype.itemsize, sampled.ndim >= 4
     if low < 0:
         return None, 1.0
-    if high <= 1 and np.isin(sampled, (0, 1)).all():
+    if high <= 1 and _two_values(sampled, 1):
         return 2, 1.0
     if kind == "u" and size == 1:
-        return (2 if np.isin(sampled, (0, 255)).all() else 256), 255.0
+        return (2 if _two_values(sampled, 255) else 256), 255.0
     if kind == "u" and image:
         return 65536, 65535.0
-    if image and high <= 255 and (sampled == np.floor(sampled)).all():
+    if image and high <= 255 and _whole(sampled):
         return 256, 255.0
     return (256 if _on_unit_grid(sampled, high) else None), 1.0
+
+
+def _whole(sampled: Array) -> bool:
+    return sampled.dtype.kind in "biu" or bool((sampled == np.floor(sampled)).all())
+
+
+def _two_values(sampled: Array, upper: int) -> bool:
+    return bool(((sampled == 0) | (sampled == upper)).all())
 
 
 def _on_unit_grid(sampled: Array, high: float) -> bool:

@@ -241,6 +241,7 @@ class Trainer:
                     torch.manual_seed(self.settings.seed + index)
                     with self.strategy.precision.forward_context():
                         meter.add(self.passing.forward(*given), counted=mine)
+                    meter.fold()
         self.model.train()
         return meter.read()
 

@@ -45,6 +45,7 @@ class Meter:
     statistics: bool = False
     shared: bool = False
     _pending: list[Kept] = field(default_factory=list)
+    _sums: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -58,6 +59,11 @@ class Meter:
             kept |= posterior_statistics(terms)
         self._pending.append(kept if counted else {n: _without_rows(v) for n, v in kept.items()})
 
+    def fold(self, most: int = 16) -> None:
+        """Add up what was collected, if it is so many batches, so that it takes no more memory."""
+        if len(self._pending) >= most:
+            self._sums, self._pending = _added(self._sums, _totals(self._pending)), []
+
     def state(self) -> list[Kept]:
         """Return what was collected and not read yet, exactly, and by all processes."""
         return _gathered(self._pending) if self.shared else list(self._pending)
@@ -70,10 +76,10 @@ class Meter:
     def read(self) -> Reading:
         """Average what was collected, and start anew."""
         pending = self.state() if self.statistics else self._pending
-        self._pending = []
-        if not pending:
+        sums = _added(self._sums, _totals(pending)) if pending else self._sums
+        self._pending, self._sums = [], {}
+        if not sums:
             return Reading(0, {}, [], [])
-        sums = _totals(pending)
         if self.shared and not self.statistics:
             sums = _summed(sums)
         count = sums.pop("examples")
@@ -116,6 +122,10 @@ def _totals(pending: list[Kept]) -> dict[str, Tensor]:
         else:
             totals[name] = (torch.tensor(values, dtype=torch.float64, device=device) * rows).sum()
     return totals
+
+
+def _added(sums: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: total + sums[name] if sums else total for name, total in more.items()}
 
 
 def _summed(totals: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -115,8 +115,7 @@ def _truncate(path: Path, length: int) -> None:
     """Cut a table to a length, and one that is shorter, because it was damaged, to its last whole line."""
     if path.exists():
         with path.open("r+b") as file:
-            content = b"" if path.stat().st_size >= length else file.read()
-            file.truncate(content.rfind(b"\n") + 1 if content else length)
+            file.truncate(length if path.stat().st_size >= length else file.read().rfind(b"\n") + 1)
 
 
 def read_table(path: Path) -> History:

@@ -79,9 +79,9 @@ class Settings:
             _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number, at least 1")
         _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
         _require(0 <= self.seed < 2**48, "seed", self.seed, "a whole number from 0 to 2^48 - 1")
-        _require(
-            _steps_alone(self.schedule), "schedule", self.schedule, "one that is advanced without a measured value"
-        )
+        made = _class_of(self.schedule)
+        alone = not issubclass(made, torch.optim.lr_scheduler.ReduceLROnPlateau)
+        _require(alone, "schedule", made.__name__, "one that is advanced without a measured value")
         for name in ("test_every", "keep_best", "figures_every", "save_minutes"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         _require(self.clip is None or self.clip > 0, "clip", self.clip, "a positive norm, or None")
@@ -89,12 +89,10 @@ class Settings:
         _require(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1, or None")
 
 
-def _steps_alone(schedule: Callable[..., LRScheduler] | None) -> bool:
-    """Tell whether a schedule is advanced without a measured value, as all but ReduceLROnPlateau are."""
-    target = next(
-        (a for a in getattr(schedule, "args", ()) if isinstance(a, type)), getattr(schedule, "func", schedule)
-    )
-    return not (isinstance(target, type) and issubclass(target, torch.optim.lr_scheduler.ReduceLROnPlateau))
+def _class_of(factory: Callable[..., object] | None) -> type:
+    """Return the class that a factory makes objects of, as far as it says so."""
+    target = next((a for a in getattr(factory, "args", ()) if isinstance(a, type)), getattr(factory, "func", factory))
+    return target if isinstance(target, type) else object
 
 
 def _require(holds: bool, name: str, value: object, rule: str) -> None:

@@ -1,0 +1,353 @@
+"""The command line: help, flags from annotations, refusals in one sentence, and nothing half-written."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from shell import SMALL, fitted, flags_of, refusal, same_weights, spawned, vaekit
+
+import vaekit as vk
+from vaekit import cli
+
+
+@pytest.fixture(autouse=True)
+def _beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder, and cache pictures there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    np.save("real.npy", np.random.default_rng(0).normal(3.0, 2.0, (60, 5)))
+
+
+LIGHT = """
+import contextlib, io, sys, time
+before = time.process_time()
+from vaekit.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main(sys.argv[1:])
+print(time.process_time() - before, "torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("words", [["--help"], ["evaluate", "--help"], ["sample", "--help"], ["recipes", "--help"]])
+def test_help_is_quick_and_imports_no_torch(words: list[str]) -> None:
+    end = subprocess.run([sys.executable, "-c", LIGHT, *words], capture_output=True, text=True, check=True)
+    seconds, torch = end.stdout.split()
+    assert (float(seconds) < 0.5, torch, end.stderr) == (True, "False", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ([], 2, "usage: vaekit COMMAND"),
+        (["--help"], 0, "usage: vaekit COMMAND"),
+        (["--version"], 0, vk.__version__),
+        (["fir"], 2, "There is no command `fir`; did you mean `fit`?"),
+    ],
+)
+def test_without_a_command(words: list[str], code: int, told: str) -> None:
+    end = vaekit(*words)
+    assert end.code == code
+    assert told in end.out + end.err
+
+
+def test_the_program_lists_every_command() -> None:
+    assert all(f"  {name} " in vaekit("--help").out for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "The parts of a model:",
+        "The settings of the training loop:",
+        "--data SOURCE",
+        "--prior PRIOR",
+        "StandardNormal, UniformCategorical",
+        "default: DiagonalNormal",
+        "ConvEncoder, ResidualEncoder, MLP",
+        "--objective OBJECTIVE",
+        "ELBO, IWAE, L2",
+        "passes over the training split.",
+        "examples:",
+    ],
+)
+def test_the_help_of_fit_speaks_of(told: str) -> None:
+    assert told in " ".join(vaekit("fit", "--help").out.split())
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_help_is_for_people(command: str) -> None:
+    end = vaekit(command, "--help")
+    assert (end.code, end.err) == (0, "")
+    assert end.out.startswith(f"usage: vaekit {command}")
+    assert max(map(len, end.out.splitlines())) <= 132
+    assert not re.search(r"class_path|<class|Callable\[|Union\[|Namespace|:math:", end.out)
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--likelihood.help=Normal", "--likelihood.scale SCALE"),
+        ("--network.help=MLP", "--network.hidden"),
+        ("--prior.help=user_parts.LearnedNormal", "--prior.spread SPREAD"),
+        ("--data.options.help=Decoding", "--data.options.crop CROP"),
+    ],
+)
+def test_the_help_of_a_part_lists_its_options(flag: str, told: str) -> None:
+    assert told in vaekit("fit", flag).out
+
+
+Flags = list[str]
+PARTS: dict[str, tuple[Flags, Callable[[Any], bool]]] = {
+    "a short name": (["--prior=StandardNormal"], lambda run: type(run.model.prior) is vk.priors.StandardNormal),
+    "an objective": (["--objective=IWAE", "--objective.samples=3"], lambda run: run.objective.samples == 3),
+    "an objective of its own": (["--objective=user_parts.Halved"], lambda run: run.objective.factor == 0.5),
+    "a schedule": (
+        ["--objective.beta=Linear", "--objective.beta.steps=7"],
+        lambda run: run.objective.beta == vk.objectives.Linear(steps=7),
+    ),
+    "a part of a part": (
+        ["--likelihood=Normal", "--likelihood.scale=SharedScale"],
+        lambda run: type(run.model.likelihood.scale) is vk.likelihoods.SharedScale,
+    ),
+    "a number for a part": (
+        ["--likelihood=Normal", "--likelihood.scale=0.5"],
+        lambda run: run.model.likelihood.scale.value == 0.5,
+    ),
+    "an option without its class": (
+        ["--network.hidden=[4,3]"],
+        lambda run: run.model.posterior.network.hidden == (4, 3),
+    ),
+    "transforms": (["--data.transforms=[Standardize]"], lambda run: len(run.data.transforms[0].mean) == 5),
+    "no transforms": (["--data.transforms=[]"], lambda run: run.data.transforms == ()),
+    "an optimiser": (["--optimizer=SGD", "--optimizer.lr=0.01"], lambda run: True),
+    "a learning rate": (["--optimizer.lr=0.01"], lambda run: True),
+    "a learning-rate schedule": (["--schedule=ExponentialLR", "--schedule.gamma=0.9"], lambda run: True),
+    "a switch without a value": (["--every_step"], lambda run: (run.folder / "steps.csv").exists()),
+    "a prior of one's own": (
+        ["--prior=user_parts.LearnedNormal", "--prior.spread=2"],
+        lambda run: (type(run.model.prior).__name__, run.model.prior.spread) == ("LearnedNormal", 2.0),
+    ),
+    "a network of one's own": (
+        ["--encoder=user_parts.Gated", "--encoder.width=4"],
+        lambda run: run.model.posterior.network.width == 4,
+    ),
+    "a factory of one's own": (["--decoder=user_parts.shallow"], lambda run: len(run.model.likelihood.network) == 3),
+    "a flow": (
+        ["--prior=zuko.flows.NSF", "--prior.transforms=1", "--prior.hidden_features=[4]"],
+        lambda run: type(run.model.prior).__name__ == "NSF",
+    ),
+    "corruption": (
+        ["--corruption=Masking", "--corruption.probability=0.2"],
+        lambda run: run.model.posterior.network.corruption.probability == 0.2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_every_part_is_a_flag_and_comes_back_from_the_folder(name: str, tmp_path: Path) -> None:
+    flags, holds = PARTS[name]
+    assert holds(vk.load(fitted(tmp_path / "run", "--data=real.npy", *flags)))
+
+
+@pytest.mark.parametrize(
+    ("flags", "hidden", "channels"),
+    [
+        (["--network.hidden=[4]"], (4,), None),
+        (["--encoder.channels=[4,5]"], None, (4, 5)),
+        (["--encoder=ResidualEncoder", "--encoder.channels=[8]"], None, (8,)),
+    ],
+)
+def test_flags_override_a_recipe(flags: Flags, hidden: Any, channels: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "data: {source: digits}\nlatent: 3\nnetwork: {class_path: vaekit.networks.MLP, init_args: {hidden: [9]}}\n"
+    )
+    end = vaekit("fit", "mine.yaml", *flags, "--run=run", "--samples=0", "--epochs=1", "--tensorboard=false")
+    assert end.code == 0, end.err
+    network = vk.load("run").model.posterior.network
+    assert (getattr(network, "hidden", None), getattr(network, "channels", None)) == (hidden, channels)
+
+
+REFUSED: dict[str, tuple[Flags, str]] = {
+    "a misspelt option": (["--epohcs=3"], "There is no option `--epohcs`; did you mean `--epochs`?"),
+    "an option of nothing": (["--frobnicate"], "There is no option `--frobnicate`"),
+    "a misspelt option of a class": (
+        ["--network.hiden=[3]"],
+        "`--network`: MLP has no option `hiden`. Did you mean `hidden`?",
+    ),
+    "an option of another class": (["--prior.scale=3"], "StandardNormal has no option `scale`"),
+    "an option of a schedule": (["--objective.beta=Linear", "--objective.beta.stepz=3"], "Did you mean `steps`?"),
+    "an option before its class": (["--schedule.gamma=3"], "`--schedule.gamma` needs a class first"),
+    "a misspelt class": (
+        ["--prior=StandardNormall"],
+        "`--prior` is 'StandardNormall' ... Did you mean `StandardNormal`?",
+    ),
+    "a class of a missing module": (["--prior=nowhere.Prior"], "cannot be imported (No module named 'nowhere')"),
+    "a function of the system": (["--prior=os.system"], "`--prior` is 'os.system', which no flag may name"),
+    "a function that makes no module": (["--prior=numpy.save"], "does not make a Module"),
+    "a class that lacks an argument": (["--likelihood=Categorical"], "Add --likelihood.levels VALUE"),
+    "an abstract class": (["--likelihood=Normal", "--likelihood.scale.value=1"], "Scale is an abstract one"),
+    "a word for a number": (["--epochs=three"], "`--epochs` is 'three'; it must be a whole number"),
+    "a word for a schedule": (["--objective.beta=much"], "neither a number nor the name of a class"),
+    "one transform for a list": (["--data.transforms=Binarize"], "Write '[Binarize]'"),
+    "a misspelt transform": (["--data.transforms=[Binarise]"], "Did you mean `Binarize`?"),
+    "a flag without its value": (["--epochs"], "`--epochs` needs a value"),
+    "an argument too many": (["more"], "`more` is one argument too many"),
+    "a span of one number": (["--figure_span=[1]"], "must be a list of 2"),
+    "no such file of flags": (["--config=none.yaml"], "none.yaml', which is no file"),
+    "no batch": (["--batch_size=0"], "`batch_size` is 0"),
+    "no latent": (["--latent=0"], "`latent` is 0"),
+    "a seed below 0": (["--seed=-1"], "`seed` is -1"),
+    "negative samples": (["--samples=-1"], "`--samples` is -1"),
+    "a value that a part refuses": (
+        ["--corruption=Masking", "--corruption.probability=3"],
+        "`probability` of Masking is 3",
+    ),
+    "a schedule that must measure": (["--schedule=ReduceLROnPlateau"], "`schedule` is 'ReduceLROnPlateau'"),
+    "a likelihood of other data": (["--likelihood=Bernoulli"], "outside [0, 1]"),
+    "a likelihood of a table": (["--likelihood=Mixed"], "scores the columns of a table"),
+    "a network of images": (["--encoder.channels=[8,16]"], "ConvEncoder needs images"),
+    "a prior that is none": (["--prior=torch.nn.Identity"], "The first step failed"),
+    "a likelihood that is none": (["--likelihood=torch.nn.Linear"], "The likelihood cannot be made"),
+    "a prior of another kind": (["--prior=UniformCategorical"], "whole groups"),
+    "a posterior and a prior that do not meet": (
+        ["--latent=10", "--posterior=Concrete"],
+        "Pair posteriors.Concrete with priors.UniformCategorical",
+    ),
+    "an optimiser that refuses": (["--optimizer.lr=-1"], "Invalid learning rate"),
+    "no such device": (["--accelerator=abacus"], "Lightning Fabric refuses"),
+    "a model that is none": (["--model={class_path: torch.nn.ReLU}"], "must describe a vaekit.model.VAE"),
+    "a hostile model": (["--model={class_path: os.system}"], "neither a module, nor a dataclass"),
+    "labels that are not there": (["--data.context"], "not all of the data has labels"),
+    "options of another reader": (["--data.options=Decoding"], "`options` is Decoding"),
+    "a folder that cannot be made": (["--run=real.npy/run"], "`real.npy/run` cannot be made"),
+    "a file for a folder": (["--run=real.npy"], "`real.npy` is a file"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_wrong_flags_are_refused_by_name(name: str) -> None:
+    flags, told = REFUSED[name]
+    base = [flag for flag in SMALL if not flag.startswith(("--network", "--latent"))]
+    said = refusal("fit", "--data=real.npy", "--run=run", *base, *flags)
+    assert all(part in said for part in told.split(" ... ")), said
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["fit"], "`--data` is needed"),
+        (["fit", "digitz"], "There is no recipe `digitz`; did you mean `digits`?"),
+        (["fit", "real.npy"], "To fit a model to it, write --data real.npy"),
+        (["fit", "--resume"], "holds no run"),
+        (["fit", "--resume", "nothing"], "`nothing` holds no run"),
+        (["evaluate"], "`run` is needed"),
+        (["evaluate", "nothing"], "`nothing` holds no run"),
+        (["evaluate", "nothing", "--josn"], "did you mean `--json`?"),
+        (["sample", "nothing", "--out=x.jpg"], "must end with .npy"),
+        (["data", "missing.csv"], "There is no file, folder or data set `missing.csv`"),
+        (["recipes", "--show=digit"], "did you mean `digits`?"),
+    ],
+)
+def test_wrong_words_are_refused(words: list[str], told: str) -> None:
+    assert told in refusal(*words)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("epochs: [", "is not YAML"),
+        ("- 3", "holds no flags"),
+        ("epohcs: 3", "did you mean `--epochs`?"),
+        ("", "no flags"),
+    ],
+)
+def test_wrong_files_of_flags_are_refused(text: str, told: str) -> None:
+    Path("mine.yaml").write_text(text)
+    assert told in refusal("fit", "mine.yaml")
+
+
+def test_print_config_fed_back_gives_the_same_run(tmp_path: Path) -> None:
+    flags = [
+        *SMALL,
+        "--data=real.npy",
+        "--prior=zuko.flows.NSF",
+        "--prior.transforms=1",
+        "--optimizer.lr=0.01",
+        "--seed=3",
+    ]
+    Path("whole.yaml").write_text(vaekit("fit", *flags, "--print_config").out)
+    runs = [fitted(tmp_path / "a", *flags), tmp_path / "b"]
+    assert vaekit("fit", "--config=whole.yaml", f"--run={runs[1]}").code == 0
+    assert flags_of(runs[0]) == flags_of(runs[1])
+    assert same_weights(*runs)
+
+
+@pytest.mark.parametrize(
+    "flags", [["--data=real.npy"], ["digits", "--latent=3"], ["--data=real.npy", "--objective=IWAE"]]
+)
+def test_the_configuration_of_a_run_runs_it_again(flags: Flags, tmp_path: Path) -> None:
+    first = vaekit("fit", *flags, *SMALL, "--run=a")
+    again = vaekit("fit", "--config=a/config.yaml", "--run=b")
+    assert (first.code, again.code) == (0, 0)
+    assert (Path("a/metrics.csv").read_text(), flags_of(tmp_path / "a")) == (
+        Path("b/metrics.csv").read_text(),
+        flags_of(tmp_path / "b"),
+    )
+    assert same_weights(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_file_of_flags_holds_in_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save("labels.npy", np.arange(60) % 3)
+    labels = ["--data.options=ArrayFile", "--data.options.labels=labels.npy"]
+    run = fitted(tmp_path / "run", "--data=real.npy", *labels)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert vaekit("fit", "--config", run / "config.yaml", "--run=again").code == 0
+    assert same_weights(run, Path("again"))
+
+
+def test_a_folder_named_like_a_data_set_is_not_taken_for_it(tmp_path: Path) -> None:
+    Path("digits").mkdir()
+    assert flags_of(fitted(tmp_path / "run", "--data=digits"))["data"]["source"] == "digits"
+
+
+def test_a_run_without_a_name_finds_a_free_one() -> None:
+    ends = [vaekit("fit", "--data=real.npy", *SMALL).code for _ in range(2)]
+    assert (ends, sorted(p.name for p in Path("runs").iterdir())) == ([0, 0], ["real-1", "real-2"])
+
+
+def test_a_module_in_the_working_folder_is_found(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).parent / "user_parts.py", tmp_path / "beside_me.py")
+    job = spawned("fit", "--data=real.npy", *SMALL, "--run=run", "--prior=beside_me.LearnedNormal", env=None)
+    _, said = job.communicate(timeout=120)
+    assert job.returncode == 0, said
+    assert flags_of(tmp_path / "run")["prior"]["class_path"] == "beside_me.LearnedNormal"
+
+
+def test_what_a_command_prints(tmp_path: Path) -> None:
+    end = vaekit("fit", "--data=real.npy", *SMALL[:-1], "--samples=2", "--run=run", "--figure_examples=20")
+    assert end.out.startswith("real: 48 rows to train on, 6 to validate, 6 to test.\n")
+    assert "VAE(\n  (prior): StandardNormal(latent=2)" in end.out
+    assert "Normal with a learned scale for each element" in end.out
+    assert end.out.rstrip().splitlines()[-1] == "wrote run/report.html"
+    assert re.fullmatch(r"epoch 1: train \S+ nats \(distortion \S+, rate \S+\), validation \S+ \(\S+, \S+\)\n", end.err)
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert files >= {
+        "config.yaml",
+        "model.yaml",
+        "metrics.csv",
+        "rates.csv",
+        "checkpoints",
+        "evaluation.json",
+        "report.html",
+    }
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["latent"] == 2

@@ -1,0 +1,135 @@
+"""A user's own data on the command line: what is fitted as it is, and what is refused in one sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from shell import SMALL, refusal, vaekit
+
+import vaekit as vk
+
+RNG = np.random.default_rng(0)
+WORDS = ("red", "green", "blue")
+
+
+@pytest.fixture(autouse=True)
+def _beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder, and cache pictures there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def pictures(folder: str, count: int = 12) -> None:
+    """Make pictures of mixed sizes."""
+    Path(folder).mkdir()
+    for i in range(count):
+        size = tuple(RNG.integers(9, 20, 2).tolist())
+        Image.fromarray(RNG.integers(0, 255, (3, 3, 3), np.uint8)).resize(size).save(Path(folder, f"{i}.jpg"))
+
+
+def table(name: str, *columns: list[Any]) -> None:
+    """Write a table with named columns."""
+    rows = [
+        ",".join(f"c{i}" for i in range(len(columns))),
+        *(",".join(map(str, row)) for row in zip(*columns, strict=True)),
+    ]
+    Path(name).write_text("\n".join(rows))
+
+
+def parquet(name: str) -> None:
+    """Write a Parquet table of numbers and a category."""
+    import pyarrow as pa
+    from pyarrow import parquet as format_
+
+    format_.write_table(pa.table({"a": RNG.normal(size=40), "b": [WORDS[i % 3] for i in range(40)]}), name)
+
+
+def class_folders(name: str) -> None:
+    """Make a folder of class folders of pictures."""
+    Path(name).mkdir()
+    for kind in ("cats", "dogs"):
+        pictures(f"{name}/{kind}", 10)
+
+
+def truncated(name: str) -> None:
+    """Make pictures of which one was cut short."""
+    pictures(name)
+    Path(name, "3.jpg").write_bytes(Path(name, "3.jpg").read_bytes()[:200])
+
+
+FITS: dict[str, tuple[str, Callable[[], object]]] = {
+    "pictures of mixed sizes": ("photos", lambda: pictures("photos")),
+    "class folders": ("classes", lambda: class_folders("classes")),
+    "a table with a category": (
+        "t.csv",
+        lambda: table("t.csv", [WORDS[i % 3] for i in range(40)], [i / 7 for i in range(40)]),
+    ),
+    "a Parquet table": ("t.parquet", lambda: parquet("t.parquet")),
+    "arrays with labels": ("xy.npz", lambda: np.savez("xy.npz", X=RNG.random((40, 6)), y=np.arange(40) % 4)),
+    "one value a row": ("x.npy", lambda: np.save("x.npy", RNG.normal(size=50))),
+    "three rows": ("x.npy", lambda: np.save("x.npy", RNG.normal(size=(3, 4)))),
+    "constants": ("x.npy", lambda: np.save("x.npy", np.full((40, 3), 7.0))),
+    "huge values": ("x.npy", lambda: np.save("x.npy", RNG.normal(size=(40, 3)) * 1e30)),
+    "tiny values": ("x.npy", lambda: np.save("x.npy", RNG.normal(size=(40, 3)) * 1e-30)),
+    "large counts": ("x.npy", lambda: np.save("x.npy", RNG.poisson(5e6, (40, 3)))),
+    "booleans": ("x.npy", lambda: np.save("x.npy", RNG.random((40, 3)) > 0.5)),
+    "small colour images": ("x.npy", lambda: np.save("x.npy", RNG.integers(0, 255, (20, 9, 7, 3), np.uint8))),
+}
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_data_of_a_user_is_fitted(name: str) -> None:
+    source, make = FITS[name]
+    make()
+    end = vaekit("fit", "--data", source, "--run=run", *SMALL)
+    assert (end.code, "nats" in end.err) == (0, True), end.err
+    assert vk.load("run").needs_data().name == Path(source).stem
+
+
+UNFIT: dict[str, tuple[str, Callable[[], object], str]] = {
+    "free text": (
+        "t.csv",
+        lambda: table("t.csv", [f"a remark, no. {i}".replace(",", ";") for i in range(40)], list(range(40))),
+        "free text in c0",
+    ),
+    "a missing number": (
+        "x.npy",
+        lambda: np.save("x.npy", np.where(np.eye(20) > 0, np.nan, 1.0)),
+        "missing or infinite",
+    ),
+    "an empty folder": ("empty", lambda: Path("empty").mkdir(), "empty folder"),
+    "a folder of nothing known": (
+        "texts",
+        lambda: (Path("texts").mkdir(), Path("texts/a.txt").touch()),
+        "nothing that can be",
+    ),
+    "a missing path": ("absent", lambda: None, "There is no file, folder or data set `absent`"),
+    "a truncated picture": ("cut", lambda: truncated("cut"), "cannot be decoded.*3.jpg"),
+    "labels of another length": (
+        "xy.npz",
+        lambda: np.savez("xy.npz", X=RNG.random((40, 6)), y=np.arange(39) % 4),
+        "`labels` have shape \\(39,\\)",
+    ),
+    "one row": ("x.npy", lambda: np.save("x.npy", RNG.normal(size=(1, 4))), "1 rows, and 1 for validation, 1 for test"),
+    "no row": ("x.npy", lambda: np.save("x.npy", np.zeros((0, 4))), "is empty"),
+    "an empty file": ("x.npy", lambda: Path("x.npy").touch(), "No data left in file"),
+    "an empty table": ("x.csv", lambda: Path("x.csv").touch(), "is empty"),
+    "something pickled": ("x.npy", lambda: np.save("x.npy", np.array([{}], object), allow_pickle=True), "unpickled"),
+    "words": ("x.npy", lambda: np.save("x.npy", np.array(["a", "b"])), "not numbers"),
+    "values beyond squares": ("x.npy", lambda: np.save("x.npy", RNG.normal(size=(40, 3)) * 1e300), "NaN or infinite"),
+    "another format": ("x.h5", lambda: Path("x.h5").touch(), "HDF5 is not read"),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_data_that_cannot_be_fitted_is_refused(name: str) -> None:
+    source, make, told = UNFIT[name]
+    make()
+    said = refusal("fit", "--data", source, "--run=runs/deep/run", *SMALL)
+    assert re.search(told, said), said

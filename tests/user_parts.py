@@ -1,0 +1,60 @@
+"""What users write in a module of their own, and name by its dotted path: networks, a prior, an objective, a factory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
+
+from vaekit import VAE, Conditional
+from vaekit.objectives import ELBO, Objective, Terms
+from vaekit.shapes import Shape, as_shape, numel
+
+
+class Gated(nn.Module):
+    """A network whose output is one layer's times the sigmoid of another's."""
+
+    def __init__(self, inputs: int | Shape, outputs: int | Shape, width: int = 3, context: int = 0) -> None:
+        super().__init__()
+        self.inputs, self.outputs, self.width, self.context = inputs, outputs, width, context
+        self.layer = nn.Linear(numel(inputs) + context, width)
+        self.gate = nn.Linear(numel(inputs) + context, width)
+        self.head = nn.Linear(width, numel(outputs))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        x = torch.cat([i.flatten(1) for i in inputs], 1)
+        return self.head(self.layer(x) * self.gate(x).sigmoid()).unflatten(1, as_shape(self.outputs))
+
+
+class LearnedNormal(Conditional):
+    """A prior whose mean and deviation are learned."""
+
+    def __init__(self, latent: int, spread: float = 1.0) -> None:
+        super().__init__()
+        self.latent, self.spread = latent, spread
+        self.mean = nn.Parameter(torch.zeros(latent))
+        self.log_scale = nn.Parameter(torch.full((latent,), spread).log())
+
+    def forward(self, *given: Tensor) -> Distribution:
+        scale = self.log_scale.exp()
+        return Independent(Normal(self.mean, scale, validate_args=self.validate_args), 1)
+
+
+@dataclass(frozen=True)
+class Halved(Objective):
+    """The ELBO, half as large."""
+
+    factor: float = 0.5
+
+    def __call__(self, model: VAE, x: Tensor, *context: Tensor) -> Terms:
+        terms = ELBO()(model, x, *context)
+        return Terms(
+            terms.loss * self.factor, terms.bound, terms.distortion, terms.rates, terms.trace, terms.closed_form
+        )
+
+
+def shallow(inputs: int | Shape, outputs: int | Shape) -> nn.Module:
+    """Make one layer from and to any shape."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(numel(inputs), numel(outputs)), nn.Unflatten(1, as_shape(outputs)))
