@@ -7,25 +7,35 @@ global batch, and weighs its mean by its share of the rows.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
 from vaekit.errors import ConfigError, DataError
 
 
-class Batch(NamedTuple):
-    """The rows of one global batch that fall to one process.
+class Batch:
+    """The rows of one global batch that fall to one process, prepared for the model when they are asked for.
 
-    Attributes:
-        given: the data, and its context, each of shape (rows, ...), on the device.
+    Arguments:
+        stored: what is on the device before that: the rows' indices, or the rows as they are stored.
+        make: makes the data, and its context, of it.
         share: rows of this process * processes / rows of the global batch, so that the mean over processes of
             share * local mean is the mean over the global batch.
     """
 
-    given: tuple[Tensor, ...]
-    share: float
+    __slots__ = ("_given", "make", "share", "stored")
+
+    def __init__(self, stored: tuple[Tensor, ...], make: Callable[..., tuple[Tensor, ...]], share: float) -> None:
+        self.stored, self.make, self.share = stored, make, share
+        self._given: tuple[Tensor, ...] | None = None
+
+    @property
+    def given(self) -> tuple[Tensor, ...]:
+        """The data, and its context, each of shape (rows, ...), on the device."""
+        if self._given is None:
+            self._given = self.make(*self.stored)
+        return self._given
 
 
 class Loader(ABC):

@@ -71,4 +71,4 @@ class ResidentLoader(Loader):
         for rows in self.order(index).split(self.batch_size)[start:]:
             mine = rows if self.world == 1 else rows[part(len(rows), self.rank, self.world)]
             share = len(mine) * self.world / len(rows)
-            yield Batch(self.take(mine if len(mine) else rows[:1]), share)
+            yield Batch((mine if len(mine) else rows[:1],), self.take, share)

@@ -77,10 +77,12 @@ class StreamedLoader(Loader):
                     held, used = next(chunks), 0
                 pieces.append([values[used : used + needed] for values in held])
                 used += needed
-                x, *context = (self._moved(parts) for parts in zip(*pieces, strict=True))
-                yield Batch((self.prepare(x), *context), share)
+                yield Batch(tuple(self._moved(parts) for parts in zip(*pieces, strict=True)), self._made, share)
         finally:
             chunks.close()
+
+    def _made(self, x: Tensor, *context: Tensor) -> tuple[Tensor, ...]:
+        return (self.prepare(x), *context)
 
     def _moved(self, parts: Sequence[Tensor]) -> Tensor:
         """Put what one batch takes from successive chunks together, on the device."""

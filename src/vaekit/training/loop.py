@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from vaekit.conditional import unvalidated
 from vaekit.data.batches import Batch
@@ -25,6 +26,7 @@ from vaekit.model import VAE
 from vaekit.objectives import Objective, Terms
 from vaekit.sharing import shared_batch
 from vaekit.training.display import Display
+from vaekit.training.graph import NORM, Capture, GraphedStep, make_capture
 from vaekit.training.meter import Meter, Reading, Row
 from vaekit.training.processes import Agreement, Wish, make_fabric
 from vaekit.training.recorder import Recorder
@@ -47,6 +49,7 @@ class Trainer:
         folder: the run's folder, or None to keep nothing on disk.
         resume: continue from the folder's last checkpoint.
         fabric: what was launched for these settings already; absent, it is launched here.
+        capture: records whole steps; absent, as CUDA graphs where the settings allow it.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Trainer:
         folder: Path | None,
         resume: bool = False,
         fabric: Fabric | None = None,
+        capture: Capture | None = None,
     ) -> None:
         self.settings, self.data, self.given = settings, data, model
         self.fabric = fabric or make_fabric(settings)
@@ -68,9 +72,13 @@ class Trainer:
         module = self.strategy.setup_module(self.passing)
         if settings.compile:
             module.compile()
-        self.optimizer = make_optimizer(settings.optimizer, list(model.parameters()))
+        self.capture = capture or make_capture(settings, self.fabric)
+        self.optimizer = make_optimizer(settings.optimizer, list(model.parameters()), recorded=self.capture is not None)
         self.schedule = settings.schedule(self.optimizer) if settings.schedule else None
         self.step = Step(module, model, self.optimizer, self.strategy, settings)
+        self.graphed = (
+            GraphedStep(self.step, self.capture, self._say, bool(settings.cuda_graph)) if self.capture else None
+        )
         self.loader = data.loader(
             settings.batch_size,
             device=self.device,
@@ -108,7 +116,13 @@ class Trainer:
         """Train until the last epoch, an early stop, or a request to stop."""
         total = self.steps_per_epoch * self.settings.epochs
         shows = self.settings.progress and self.fabric.is_global_zero
-        with Stop() as self.stop, Display(total, self.taken, shows) as self.display, unvalidated(self.model):
+        with (
+            Stop() as self.stop,
+            Display(total, self.taken, shows) as self.display,
+            unvalidated(self.model),
+            self.capture.working() if self.capture else nullcontext(),
+            products(self.settings.matmul),
+        ):
             while self.progress.epoch < self.settings.epochs and not self.progress.finished:
                 if not self._epoch():
                     self.saver.save_last()
@@ -130,18 +144,20 @@ class Trainer:
         self.clock, group = time.perf_counter(), self.settings.accumulate
         steps = self.loader.steps
         for index, batch in enumerate(self.loader.epoch(self.progress.epoch, self.progress.batch), self.progress.batch):
-            first = index - index % group
-            self._batch(batch, batch.share / min(group, steps - first))
-            if (index + 1) % group and index + 1 < steps:
-                continue
-            reports = len(self.meter) >= self.settings.log_every * group
-            norm = self.step.gradient_norm() if reports or index + 1 == steps else 0.0
-            self.step.update()
+            last, reports = index + 1 == steps, len(self.meter) + 1 >= self.settings.log_every * group
+            if self.graphed is not None:
+                norm = self._whole(self.graphed, batch, reports or last)
+            else:
+                self._batch(batch, batch.share / min(group, steps - index + index % group))
+                if (index + 1) % group and not last:
+                    continue
+                norm = self.step.gradient_norm() if reports or last else 0.0
+                self.step.update()
             self._advance_schedule(each_step=True)
             self.progress.batch = index + 1
             if reports:
                 self._report(norm)
-            if self._wants_to_stop() and index + 1 < steps:
+            if self._wants_to_stop() and not last:
                 return False
         if len(self.meter):
             self._report(norm)
@@ -149,11 +165,18 @@ class Trainer:
 
     def _batch(self, batch: Batch, weight: float) -> None:
         with shared_batch(batch.share > 0) if self.shared else nullcontext():
-            terms = self.step.forward(batch)
+            terms = self.step.forward(batch.given)
         if self.step.checks_each_step and not self.shared and not math.isfinite(terms.loss.item()):
             self._refuse(terms)
         self.step.backward(terms, weight)
         self.meter.add(terms, counted=batch.share > 0)
+
+    def _whole(self, graphed: GraphedStep, batch: Batch, reports: bool) -> Tensor | float:
+        """Take a whole step at once; return the gradient's norm where it is reported."""
+        kept = graphed(batch, reports)
+        norm: Tensor | float = kept.pop(NORM, 0.0)
+        self.meter.keep(kept)
+        return norm
 
     def _wants_to_stop(self) -> bool:
         """Save where it is time to, and tell whether a stop was requested; several processes agree on both."""
@@ -171,7 +194,7 @@ class Trainer:
         if self.schedule is not None and self.settings.schedule_per_step == each_step:
             self.schedule.step()
 
-    def _report(self, norm: float) -> None:
+    def _report(self, norm: Tensor | float) -> None:
         """Record the averages since the last report."""
         reading = self.meter.read()
         if not math.isfinite(reading.values["loss"]):
@@ -181,7 +204,7 @@ class Trainer:
             **reading.values,
             **annealed(self.model),
             "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
-            "gradient_norm": norm,
+            "gradient_norm": float(norm),
         }
         epoch, step = self.progress.epoch + 1, self.taken
         self.recorder.record("train", step, epoch, values, reading.rates)
@@ -251,6 +274,9 @@ class Trainer:
         with self.step.average.applied() if self.step.average else nullcontext():
             yield
 
+    def _say(self, text: str) -> None:
+        self.display.say(text)
+
     def _refuse(self, terms: Terms) -> None:
         """Stop because the loss of the coming step is not finite."""
         means = {"distortion": terms.distortion.mean().item(), "rate": terms.rate.mean().item()}
@@ -271,6 +297,17 @@ class Trainer:
             f"{first_non_finite(self.model) or 'none'}. The last good state is {self.saver.last_known()}. Lower the learning "
             f"rate, clip the gradient (clip=1.0), or look for extreme values in the data."
         )
+
+
+@contextmanager
+def products(precision: str | None) -> Iterator[None]:
+    """Set the precision of products of single-precision matrices for a while, by torch's name; None leaves it as it is."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision or before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def annealed(model: VAE) -> Row:

@@ -52,12 +52,14 @@ class Meter:
 
     def add(self, terms: Terms, counted: bool = True) -> None:
         """Keep the terms of one batch; the rows of a batch that is not counted stand in for none."""
-        kept: Kept = {"loss": terms.loss, "bound": terms.bound, "distortion": terms.distortion, "rates": terms.rates}
-        kept.update(terms.extras)
-        kept = {name: value.detach() if isinstance(value, Tensor) else value for name, value in kept.items()}
+        kept = kept_of(terms)
         if self.statistics:
             kept |= posterior_statistics(terms)
-        self._pending.append(kept if counted else {n: _without_rows(v) for n, v in kept.items()})
+        self.keep(kept if counted else {n: _without_rows(v) for n, v in kept.items()})
+
+    def keep(self, kept: Kept) -> None:
+        """Keep what `kept_of` takes of the terms of one batch."""
+        self._pending.append(kept)
 
     def fold(self, most: int = 16) -> None:
         """Add up what was collected, if it is so many batches, so that it takes no more memory."""
@@ -88,6 +90,13 @@ class Meter:
         values = {name: mean.item() for name, mean in means.items()}
         steps = [_step_row(kept) for kept in pending] if self.statistics else []
         return Reading(count.item(), _ordered(values, sum(rates)), rates, steps)
+
+
+def kept_of(terms: Terms) -> Kept:
+    """Take those terms of a batch that are averaged."""
+    kept: Kept = {"loss": terms.loss, "bound": terms.bound, "distortion": terms.distortion, "rates": terms.rates}
+    kept.update(terms.extras)
+    return {name: value.detach() if isinstance(value, Tensor) else value for name, value in kept.items()}
 
 
 def posterior_statistics(terms: Terms) -> Kept:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vaekit.training.loop import Trainer
 
 CHECKPOINTS, LAST = "checkpoints", "last.safetensors"
-IMPLEMENTATION = ("fused", "foreach")
+IMPLEMENTATION = ("fused", "foreach", "capturable")
 
 
 @dataclass
@@ -177,9 +177,8 @@ def _take_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None
 def _take_state(optimizer: Optimizer, state: Any) -> None:
     """Load an optimiser's state, split where the weights that it belongs to are; its implementation stays its own."""
     own = [{name: group[name] for name in IMPLEMENTATION if name in group} for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    for group, kept in zip(optimizer.param_groups, own, strict=True):
-        group.update(kept)
+    groups = [{**group, **kept} for group, kept in zip(state["param_groups"], own, strict=True)]
+    optimizer.load_state_dict({**state, "param_groups": groups})
     for weight, values in optimizer.state.items():
         values.update({name: scattered(v, weight) for name, v in values.items() if isinstance(v, torch.Tensor)})
 

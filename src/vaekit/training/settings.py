@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from vaekit.errors import ConfigError
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+PRODUCTS = ("highest", "high", "medium")
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,15 @@ class Settings:
         ema: decay of an exponential moving average of the weights, which then is what is evaluated; None for no average.
         precision: Lightning Fabric's name of the number format: "32-true", or "bf16-mixed" or "16-mixed", which keep weights
             in single precision.
+        matmul: torch's name of the precision of products of single-precision matrices in training: "highest", or "high" or
+            "medium", which let a CUDA device round to TF32 or bfloat16; None leaves torch's own choice.
         accelerator: Lightning Fabric's name of the kind of device, as "auto", "cpu", "cuda" or "mps".
         devices: how many devices of that kind each node uses.
         nodes: how many nodes take part.
         strategy: Lightning Fabric's name of the way several devices share the work, as "auto", "ddp" or "fsdp".
         compile: compile the objective with torch.compile.
+        cuda_graph: record whole steps as CUDA graphs, in which what Python computes is computed once; None does so wherever
+            it is possible, True refuses to train where it is not.
         log_every: steps between reports of the running averages.
         every_step: keep the terms of each single step, and the posterior's statistics, in `steps.csv`.
         evaluate_every: epochs between evaluations on the validation split.
@@ -58,11 +63,13 @@ class Settings:
     accumulate: int = 1
     ema: float | None = None
     precision: str = "32-true"
+    matmul: str | None = None
     accelerator: str = "auto"
     devices: int = 1
     nodes: int = 1
     strategy: str = "auto"
     compile: bool = False
+    cuda_graph: bool | None = None
     log_every: int = 50
     every_step: bool = False
     evaluate_every: int = 1
@@ -78,6 +85,7 @@ class Settings:
         for name in ("epochs", "batch_size", "accumulate", "devices", "nodes", "log_every", "evaluate_every"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number, at least 1")
         _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
+        _require(self.matmul in (None, *PRODUCTS), "matmul", self.matmul, f"one of {', '.join(PRODUCTS)}, or None")
         _require(0 <= self.seed < 2**48, "seed", self.seed, "a whole number from 0 to 2^48 - 1")
         made = _class_of(self.schedule)
         alone = not issubclass(made, torch.optim.lr_scheduler.ReduceLROnPlateau)

@@ -12,7 +12,6 @@ from lightning_fabric.strategies.strategy import Strategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from vaekit.data.batches import Batch
 from vaekit.model import VAE
 from vaekit.objectives import Objective, Terms
 from vaekit.training.adam import AdamSteps, suits
@@ -34,14 +33,27 @@ class Pass(nn.Module):
         return self.objective(self.model, *given)
 
 
-def make_optimizer(factory: Callable[..., Optimizer], parameters: Sequence[nn.Parameter]) -> Optimizer:
-    """Make an optimiser, with its fused implementation where it has one, the user chose no other, and no weight is split."""
+def make_optimizer(
+    factory: Callable[..., Optimizer], parameters: Sequence[nn.Parameter], recorded: bool = False
+) -> Optimizer:
+    """Make an optimiser, with its fused implementation where it has one, the user chose no other, and no weight is split.
+
+    Arguments:
+        factory: makes it from the parameters.
+        parameters: what it moves.
+        recorded: whether its steps are recorded as a graph, for which it must be `capturable`.
+    """
     chosen: dict[str, Any] = dict(factory.keywords) if isinstance(factory, partial) else {}
+    fused = accepts(factory, "fused") and not any(map(is_split, parameters))
+    fused = fused and not any(chosen.get(name) for name in ("fused", "foreach", "differentiable"))
+    return factory(parameters, **({"fused": True} if fused else {}), **({"capturable": True} if recorded else {}))
+
+
+def accepts(factory: Callable[..., Optimizer], option: str) -> bool:
+    """Tell whether what a factory makes has an option, which the factory does not switch off."""
     target = next((a for a in getattr(factory, "args", ()) if isinstance(a, type)), getattr(factory, "func", factory))
-    accepts = "fused" in inspect.signature(target).parameters and not any(map(is_split, parameters))
-    if accepts and not any(chosen.get(name) for name in ("fused", "foreach", "differentiable")):
-        return factory(parameters, fused=True)
-    return factory(parameters)
+    switched_off = isinstance(factory, partial) and factory.keywords.get(option) is False
+    return option in inspect.signature(target).parameters and not switched_off
 
 
 class Step:
@@ -57,10 +69,10 @@ class Step:
         self.checks_each_step = strategy.root_device.type == "cpu"
         self.move = self._mover()
 
-    def forward(self, batch: Batch) -> Terms:
-        """Compute the terms of a batch in the chosen precision."""
+    def forward(self, given: Sequence[Tensor]) -> Terms:
+        """Compute the terms of a batch (x, *context) in the chosen precision."""
         with self.strategy.precision.forward_context():
-            terms: Terms = self.module(*batch.given)
+            terms: Terms = self.module(*given)
         return terms
 
     def backward(self, terms: Terms, weight: float) -> None:
@@ -72,11 +84,15 @@ class Step:
         if self.settings.clip is not None:
             self.strategy.clip_gradients_norm(self.module, self.optimizer, self.settings.clip, error_if_nonfinite=False)
         self.move()
-        for parameter in self.parameters:
-            parameter.grad = None
+        self.drop_gradient()
         torch._foreach_add_(self.clocks, 1)
         if self.average is not None:
             self.average.update()
+
+    def drop_gradient(self) -> None:
+        """Forget the gradient."""
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def _mover(self) -> Callable[[], object]:
         """Choose how the optimiser's steps are taken."""
@@ -85,10 +101,10 @@ class Step:
             return AdamSteps(self.optimizer)
         return partial(self.strategy.optimizer_step, self.optimizer)
 
-    def gradient_norm(self) -> float:
-        """Return the Euclidean norm of the gradient that is about to be used."""
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        return float(gathered(torch.nn.utils.get_total_norm(gradients)))
+    def gradient_norm(self) -> Tensor:
+        """Compute the Euclidean norm of the gradient that is about to be used."""
+        norm: Tensor = gathered(torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None]))
+        return norm
 
 
 def first_non_finite(model: nn.Module) -> str | None:

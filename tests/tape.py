@@ -1,0 +1,85 @@
+"""What a CUDA graph does, on a processor: operations are recorded without being executed, and replayed without Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from vaekit.training.meter import Kept
+from vaekit.training.watching import waits
+
+
+class Tape(TorchDispatchMode):
+    """Records the operations within it: their results are memory that is not filled yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any], Any]] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if waits(func, args, ["cpu"], "cpu"):
+            raise RuntimeError(f"{func} is not permitted when stream is capturing")
+        if func.is_view or func is torch.ops.aten.lift_fresh.default:
+            return func(*args, **kwargs)
+        if func._schema.is_mutable:
+            self.operations.append((func, args, kwargs, ()))
+            return kwargs.get("out", args[0]) if func._schema.returns else None
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            shapes = func(*args, **kwargs)
+        results = tree_map(unfilled, shapes)
+        self.operations.append((func, args, kwargs, results))
+        return results
+
+    @torch.no_grad()
+    def play(self) -> None:
+        """Do all of it again, to the same memory."""
+        for operation, args, kwargs, results in self.operations:
+            made = operation(*args, **kwargs)
+            for old, new in zip(tree_leaves(results), tree_leaves(made), strict=False):
+                if isinstance(old, Tensor):
+                    old.copy_(new)
+
+
+def unfilled(like: Any) -> Any:
+    """Make memory like a tensor's, whose values show if they are used."""
+    if not isinstance(like, Tensor):
+        return like
+    memory = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype)
+    return memory.fill_(torch.nan) if memory.is_floating_point() else memory.fill_(1)
+
+
+class Taping:
+    """Records steps on tapes.
+
+    Attributes:
+        recorded: how many tapes there are.
+        replayed: how often one was played.
+    """
+
+    def __init__(self) -> None:
+        self.recorded = self.replayed = 0
+
+    def working(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def record(self, function: Callable[[], Kept]) -> Callable[[], Kept]:
+        with Tape() as tape:
+            outputs = function()
+        self.recorded += 1
+
+        def replay() -> Kept:
+            self.replayed += 1
+            tape.play()
+            return outputs
+
+        return replay
