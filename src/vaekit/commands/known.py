@@ -11,16 +11,32 @@ ANY_MODULE = "torch.nn.Module"
 
 def known_classes(action: Action) -> list[str]:
     """List the short names of the classes that an option takes; none where any module would do, or no class."""
-    paths = getattr(action, "extra_help", str)().rpartition("known subclasses: ")[2].split(", ")
-    if action.dest in PLACES:
-        from vaekit.spec import import_object
-
-        room, fits = PLACES[action.dest]
-        paths = [path for path in paths if path.startswith(room) and _is_public(path) and fits(import_object(path))]
-    elif ANY_MODULE in paths:
+    paths = _own_paths(action) if action.dest in PLACES else _paths(action)
+    if ANY_MODULE in paths:
         return []
     names = [path.rpartition(".")[2] for path in paths if path.startswith("torch.optim.") or _is_public(path)]
     return [name for name in names if name not in ("Optimizer", "LRScheduler")]
+
+
+def own_class(action: Action, name: str) -> str | None:
+    """Return the path of the class of vaekit that a part of a model is meant to be by a short name; None if there is none."""
+    if action.dest not in PLACES:
+        return None
+    return next((path for path in _own_paths(action) if path.rpartition(".")[2] == name), None)
+
+
+def _own_paths(action: Action) -> list[str]:
+    """List the classes of vaekit for a part of a model."""
+    from vaekit.spec import import_object
+
+    room, fits = PLACES[action.dest]
+    paths = (path for path in _paths(action) if path.startswith(room) and _is_public(path))
+    return [path for path in paths if fits(import_object(path))]
+
+
+def _paths(action: Action) -> list[str]:
+    """List all classes that there are for an option."""
+    return str(getattr(action, "extra_help", str)()).rpartition("known subclasses: ")[2].split(", ")
 
 
 def takes_module(action: Action) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 from argparse import Action
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
-from vaekit.commands.known import known_classes, takes_module
+from vaekit.commands.known import known_classes, own_class, takes_module
 from vaekit.commands.wording import sentence
 from vaekit.errors import ConfigError
 
@@ -61,7 +61,7 @@ class Parser(ArgumentParser):
     """A parser whose refusals are `ConfigError`s of one sentence."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(formatter_class=Formatter, **options)
+        super().__init__(formatter_class=Formatter, allow_abbrev=False, **options)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Refuse what was given.
@@ -78,10 +78,20 @@ class Parser(ArgumentParser):
     def parse(self, arguments: Sequence[str]) -> Namespace:
         """Parse arguments, where an option that is false by default needs no value to be true."""
         switches = {f"--{a.dest}" for a in self._actions if a.default is False}
-        pairs = pairwise([*arguments, ""])
+        pairs = pairwise([*self._with_paths(arguments), ""])
         given = [f"{a}=true" if a in switches and b not in ("true", "false") else a for a, b in pairs]
         parsed: Namespace = self.parse_args(given)
         return parsed
+
+    def _with_paths(self, arguments: Sequence[str]) -> Iterator[str]:
+        """Write the short names of vaekit's own classes as their paths: other libraries may have classes of these names."""
+        before = ""
+        for argument in arguments:
+            option, equals, value = argument.partition("=") if argument.startswith("--") else (before, "", argument)
+            action = self._option_string_actions.get(option.removesuffix(".help"))
+            path = own_class(action, value) if action and value.isidentifier() else None
+            yield argument if path is None else f"{option}={path}" if equals else path
+            before = argument
 
 
 def is_hidden(action: Action) -> bool:

@@ -54,7 +54,7 @@ def _no_such_option(given: str, options: Sequence[str]) -> str:
     name = given.partition("=")[0]
     if not name.startswith("-"):
         return f"`{name}` is one argument too many. Options start with --."
-    near = get_close_matches(name, options, 1)
+    near = [option for option in options if option.startswith(name)] or get_close_matches(name, options, 1)
     hint = f"; did you mean `{near[0]}`?" if near else "."
     return f"There is no option `{name}`{hint} --help lists what there is."
 
@@ -104,6 +104,10 @@ def _not_importable(option: str, given: str, found: re.Match[str]) -> str:
 
 def _wrong_maker(option: str, given: str, found: re.Match[str]) -> str:
     return f"`{option}` is {found[1]!r}, which does not make a {found[2]}."
+
+
+def _ambiguous(option: str, given: str, found: re.Match[str]) -> str:
+    return f"`{option}` is {found[1]!r}, the name of several classes. Write one of them whole: {found[2]}."
 
 
 def _forbidden(option: str, given: str, found: re.Match[str]) -> str:
@@ -163,6 +167,7 @@ REASONS: tuple[tuple[str, Reason], ...] = (
     (r"Option '(\w+)' is not accepted", _no_such_argument),
     (r"(?:Expected a dot import path string: )(.+)", _no_such_class),
     (r"No module named '[\w.]+'|module '[\w.]+' has no attribute '\w+'|cannot import name '\w+'", _not_importable),
+    (r"Multiple subclasses with name (\w+)\. .*?: ([\w., ]+)\.", _ambiguous),
     (r"Importing '([\w.]+)' is not allowed", _forbidden),
     (r"Expected '([\w.]+)' to be a function that returns <class '(\w+)'>", _wrong_maker),
     (r"Expected an instantiatable class, but ([\w.]+) is abstract", _abstract),
