@@ -14,15 +14,11 @@ from torch.distributions import MultivariateNormal
 
 from vaekit import distributions
 from vaekit.conditional import Conditional, split
+from vaekit.distributions.special import bounded
 from vaekit.errors import ShapeError
 from vaekit.schedules import Exponential, Scheduled, value_at
 
 MAX_LOG_SCALE = 10.0
-
-
-def bounded(raw: Tensor) -> Tensor:
-    """Bound a log-scale smoothly to (-10, 10); near 0 it is the identity."""
-    return MAX_LOG_SCALE * torch.tanh(raw / MAX_LOG_SCALE)
 
 
 class DiagonalNormal(Conditional):
@@ -49,7 +45,7 @@ class DiagonalNormal(Conditional):
 
     def forward(self, *given: Tensor) -> distributions.DiagonalNormal:
         loc, raw = split(self.network(*given), 2, "DiagonalNormal", "location and log-scale of each latent")
-        return distributions.DiagonalNormal(loc, bounded(raw), validate_args=self.validate_args)
+        return distributions.DiagonalNormal(loc, bounded(raw, MAX_LOG_SCALE), validate_args=self.validate_args)
 
 
 class FullNormal(Conditional):
@@ -86,7 +82,7 @@ class FullNormal(Conditional):
             )
         loc, diagonal, below = output.split([latent, latent, self.features(latent) - 2 * latent], -1)
         row, column = torch.tril_indices(latent, latent, -1, device=output.device)
-        factor = torch.diag_embed(bounded(diagonal).exp())
+        factor = torch.diag_embed(bounded(diagonal, MAX_LOG_SCALE).exp())
         factor = factor.index_put((torch.arange(len(output), device=output.device)[:, None], row, column), below)
         return MultivariateNormal(loc, scale_tril=factor, validate_args=self.validate_args)
 
