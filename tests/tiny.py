@@ -1,13 +1,17 @@
-"""A model and data small enough to train within a test."""
+"""A model and data small enough to train within a test, and how its checkpoints are compared."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 import vaekit as vk
 from vaekit.data import Dataset
+from vaekit.objectives import ELBO, Linear
 
 WIDTH, LATENT, ROWS = 6, 2, 70
 
@@ -31,3 +35,19 @@ def tiny_model(**parts: Any) -> vk.VAE:
 
 
 QUIET: dict[str, Any] = {"progress": False, "tensorboard": False, "batch_size": 16, "log_every": 3}
+
+
+def fitted(run: Path | None, epochs: int, resume: bool = False, objective: Any = None, **settings: Any) -> vk.Run:
+    """Fit the model to the data."""
+    torch.manual_seed(1)
+    objective = objective or ELBO(beta=Linear(steps=10))
+    return vk.fit(tiny_model(), objective, tiny_data(), run=run, resume=resume, epochs=epochs, **{**QUIET, **settings})
+
+
+def same(a: Any, b: Any) -> bool:
+    """Compare checkpoints bit by bit."""
+    if isinstance(a, Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    return len(a) == len(b) and all(map(same, a, b)) if isinstance(a, list) else bool(a == b)
