@@ -115,6 +115,7 @@ class TestCache:
         (folder / "5.png").write_bytes((folder / "5.png").read_bytes()[:100])
         with pytest.raises(DataError, match=r"1 of 10 images cannot be decoded: .*5\.png"):
             images.read_folder(folder, replace(decoding, workers=2))
+        assert list(Path(decoding.cache or "").rglob("*.*")) == []
 
     def test_full_disk(self, folder: Path, decoding: Decoding, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))

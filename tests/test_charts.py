@@ -135,6 +135,20 @@ def test_the_course_of_training_uses_the_validation_rates():
     assert len(list(figures.training(HISTORY))) == 1
 
 
+def test_the_bound_is_drawn_over_epochs_with_the_mean_of_each_for_training():
+    rows = {
+        "train": ([1.0, 2.0, 3.0], [1.0, 1.0, 2.0], [9.0, 9.0, 9.0]),
+        "epoch": ([2.0, 3.0], [1.0, 2.0], [-5.0, -4.0]),
+        "test": ([3.0], [2.0], [-4.5]),
+    }
+    history = {split: dict(zip(("step", "epoch", "bound"), columns, strict=True)) for split, columns in rows.items()}
+    _, bounds = figures.training(history)
+    (axes,) = bounds.picture.axes
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+    assert (bounds.name, axes.get_xlabel()) == ("bounds", "epoch")
+    assert drawn == {"train": [[1, -5], [2, -4]], "test": [[2, -4.5]]}
+
+
 def test_columns_of_a_table_stand_beside_the_models():
     real, modelled = torch.randn(200, 14), torch.randn(200, 14)
     axes = figures.marginals(real, modelled, names=["height"], most=5).axes

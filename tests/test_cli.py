@@ -16,7 +16,7 @@ import yaml
 from shell import SMALL, fitted, flags_of, refusal, same_weights, spawned, vaekit
 
 import vaekit as vk
-from vaekit import cli
+from vaekit import cli, spec
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +145,10 @@ PARTS: dict[str, tuple[Flags, Callable[[Any], bool]]] = {
         ["--prior=zuko.flows.NSF", "--prior.transforms=1", "--prior.hidden_features=[4]"],
         lambda run: type(run.model.prior).__name__ == "NSF",
     ),
+    "a short name that another library has too": (
+        ["--prior=zuko.flows.NSF", "--prior.transforms=1", "--network", "MLP", "--network.hidden=[4]"],
+        lambda run: type(run.model.posterior.network) is vk.networks.MLP,
+    ),
     "corruption": (
         ["--corruption=Masking", "--corruption.probability=0.2"],
         lambda run: run.model.posterior.network.corruption.probability == 0.2,
@@ -178,6 +182,8 @@ def test_flags_override_a_recipe(flags: Flags, hidden: Any, channels: Any, tmp_p
 
 REFUSED: dict[str, tuple[Flags, str]] = {
     "a misspelt option": (["--epohcs=3"], "There is no option `--epohcs`; did you mean `--epochs`?"),
+    "an abbreviated option": (["--epoch", "3"], "There is no option `--epoch`; did you mean `--epochs`?"),
+    "a shorter one": (["--opt=SGD"], "There is no option `--opt`; did you mean `--optimizer`?"),
     "an option of nothing": (["--frobnicate"], "There is no option `--frobnicate`"),
     "a misspelt option of a class": (
         ["--network.hiden=[3]"],
@@ -206,6 +212,7 @@ REFUSED: dict[str, tuple[Flags, str]] = {
     "no batch": (["--batch_size=0"], "`batch_size` is 0"),
     "no latent": (["--latent=0"], "`latent` is 0"),
     "a seed below 0": (["--seed=-1"], "`seed` is -1"),
+    "no such split": (["--figure_split=half"], "`split` is 'half'; the splits are train, validation, test"),
     "negative samples": (["--samples=-1"], "`--samples` is -1"),
     "a value that a part refuses": (
         ["--corruption=Masking", "--corruption.probability=3"],
@@ -252,6 +259,7 @@ def test_wrong_flags_are_refused_by_name(name: str) -> None:
         (["evaluate"], "`run` is needed"),
         (["evaluate", "nothing"], "`nothing` holds no run"),
         (["evaluate", "nothing", "--josn"], "did you mean `--json`?"),
+        (["evaluate", "nothing", "--js"], "did you mean `--json`?"),
         (["sample", "nothing", "--out=x.jpg"], "must end with .npy"),
         (["data", "missing.csv"], "There is no file, folder or data set `missing.csv`"),
         (["recipes", "--show=digit"], "did you mean `digits`?"),
@@ -268,11 +276,14 @@ def test_wrong_words_are_refused(words: list[str], told: str) -> None:
         ("- 3", "holds no flags"),
         ("epohcs: 3", "did you mean `--epochs`?"),
         ("", "no flags"),
+        ("network: MLP", "the name of several classes. Write one of them whole: ... vaekit.networks.MLP"),
     ],
 )
 def test_wrong_files_of_flags_are_refused(text: str, told: str) -> None:
+    spec.import_object("zuko.flows.NSF")
     Path("mine.yaml").write_text(text)
-    assert told in refusal("fit", "mine.yaml")
+    said = refusal("fit", "mine.yaml")
+    assert all(part in said for part in told.split(" ... ")), said
 
 
 def test_print_config_fed_back_gives_the_same_run(tmp_path: Path) -> None:
@@ -331,6 +342,29 @@ def test_a_module_in_the_working_folder_is_found(tmp_path: Path) -> None:
     _, said = job.communicate(timeout=120)
     assert job.returncode == 0, said
     assert flags_of(tmp_path / "run")["prior"]["class_path"] == "beside_me.LearnedNormal"
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--data=grey.npy"], ["Binarize"]),
+        (["--data=grey.npy", "--likelihood=Normal"], ["Dequantize"]),
+        (["--data=grey.npy", "--likelihood=Bernoulli", "--likelihood.relaxed=true"], []),
+        (["--data=grey.npy", "--likelihood=Normal", "--data.transforms=[]"], []),
+        (["--data=real.npy"], ["Standardize"]),
+        (["--data=real.npy", "--data.transforms=[]"], []),
+    ],
+)
+def test_the_transforms_that_are_printed_are_those_that_are_done(flags: Flags, told: Flags) -> None:
+    np.save(
+        "grey.npy",
+        np.random.default_rng(0).choice([0, 1, 100, 255], (40, 5), p=[0.45, 0.05, 0.05, 0.45]).astype(np.uint8),
+    )
+    end = vaekit("fit", *flags, *SMALL, "--run=run")
+    assert end.code == 0, end.err
+    assert [type(transform).__name__ for transform in vk.load("run").needs_data().transforms] == told
+    assert re.findall(r"^Transforms: (\w+)", end.out, re.M) == told
+    assert ("standardised" in end.out, "dequantised" in end.out) == (told == ["Standardize"], told == ["Dequantize"])
 
 
 def test_what_a_command_prints(tmp_path: Path) -> None:

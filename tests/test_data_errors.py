@@ -42,6 +42,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], dict[str, Any], tuple[str, ...]]
     "misspelt name": (just("mnits"), {}, ("`mnits`", "Did you mean `mnist`?")),
     "CelebA without its folder": (just("celeba"), {}, ("CelebA is not downloaded", "folder")),
     "name of a public set": (just("cifar10"), {}, ("`hf:cifar10`",)),
+    "owner and name of a public set": (just("zalando/fashion-mnist"), {}, ("`hf:zalando/fashion-mnist`",)),
     "unknown path": (just("no/such/file.npy"), {}, ("no/such/file.npy", ".csv", "digits")),
     "unknown type": (just(3), {}, ("of type int", "an array")),
     "unknown suffix": (saved("x.xyz", b"?"), {}, ("'.xyz'", "is not known", ".npy")),

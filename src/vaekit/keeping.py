@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,12 +14,11 @@ from torch import nn
 import vaekit
 from vaekit import spec
 from vaekit.data.dataset import Dataset
-from vaekit.data.reading import NAMES
-from vaekit.data.source import ArrayFile, Decoding
 from vaekit.errors import ConfigError, RunError, VaekitError
 from vaekit.files import write_text
 from vaekit.model import VAE
 from vaekit.objectives import Objective
+from vaekit.report import LIVE, has_live_page, live
 from vaekit.training import Settings
 from vaekit.training.saving import CHECKPOINTS, LAST
 
@@ -92,7 +91,7 @@ def write_config(
 ) -> None:
     """Write `model.yaml`, from which the run is loaded, and `config.yaml`, from which the same is run again.
 
-    Nothing is written where there is no folder.
+    Beside them goes the page that follows the run's pictures. Nothing is written where there is no folder.
     """
     if folder is None:
         return
@@ -107,11 +106,13 @@ def write_config(
     flags = config or {**{name: built[name] for name in ("data", "model", "objective")}, **loop}
     for name, content in ((MODEL, built), (CONFIG, flags)):
         write_text(folder / name, yaml.safe_dump(dict(content), sort_keys=False, width=120))
+    if has_live_page(data, settings.figures_every):
+        live(folder / LIVE, f"{data.name}: {folder.name}", settings.figures_every)
 
 
 def describe_data(opened_by: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Describe how data was opened, with paths that hold from any folder; data that was in memory has no source."""
-    return describe_or_none(settled(opened_by)) or describe_or_none({**opened_by, "source": None})
+    """Describe how data was opened; data that was in memory has no source."""
+    return describe_or_none(opened_by) or describe_or_none({**opened_by, "source": None})
 
 
 def describe_events(data: Dataset) -> dict[str, Any]:
@@ -125,24 +126,6 @@ def describe_events(data: Dataset) -> dict[str, Any]:
         "context": sum(c.shape[1] for c in data.train.context),
         "classes": labels is not None and labels.ndim == 1,
     }
-
-
-def settled(opened_by: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the paths among the arguments of `vaekit.data.open` absolute."""
-    source, options = opened_by.get("source"), opened_by.get("options")
-    if isinstance(source, str | Path):
-        source = absolute(source)
-    if isinstance(options, ArrayFile) and options.labels is not None:
-        options = replace(options, labels=absolute(options.labels))
-    if isinstance(options, Decoding) and options.cache is not None:
-        options = replace(options, cache=options.cache.absolute())
-    return {**opened_by, "source": source, "options": options}
-
-
-def absolute(name: str | Path) -> str:
-    """Return the absolute path of what is there by this name; a name that data has everywhere stays as it is."""
-    path = Path(name).expanduser()
-    return str(path.absolute() if str(name) not in NAMES and path.exists() else name)
 
 
 def describe_model(model: nn.Module) -> dict[str, Any] | None:

@@ -1,4 +1,7 @@
-"""The report: what was fitted, how good it is and what it looks like, in one HTML file that needs nothing else."""
+"""The report: what was fitted, how good it is and what it looks like, in one HTML file that needs nothing else.
+
+Beside it, a page that follows a run that trains: it shows the newest pictures as they come into the run's folder.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,16 @@ from typing import NamedTuple
 
 import torch
 import yaml
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 import vaekit
+from vaekit.data.dataset import Dataset
 from vaekit.evaluation import Evaluation
 from vaekit.figures import Illustration, png, shown
 from vaekit.figures.charts import AXES, History
 from vaekit.files import write_text
 
-BROAD = 1000
+BROAD, LIVE = 1000, "live.html"
 
 
 class Embedded(NamedTuple):
@@ -61,11 +65,9 @@ def report(
     Raises:
         RunError: if the file cannot be written.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("vaekit").joinpath("templates/report.html").read_text(encoding="utf-8"))
     evaluations = {"": evaluation} if isinstance(evaluation, Evaluation) else evaluation or {}
     rows = {split: _last(columns) for split, columns in (history or {}).items()}
-    text = template.render(
+    text = _template("report.html").render(
         title=title,
         summary=summary,
         evaluations=evaluations,
@@ -78,6 +80,21 @@ def report(
         torch=torch.__version__,
     )
     return write_text(Path(path), text)
+
+
+def has_live_page(data: Dataset, figures_every: int) -> bool:
+    """Tell whether a run that takes pictures so often, in epochs, has a page that follows them."""
+    return figures_every > 0 and len(data.event_shape) == 3
+
+
+def live(path: Path, title: str, every: int) -> Path:
+    """Write a page that shows the newest pictures of a run while it trains, taken every so many epochs."""
+    return write_text(path, _template("live.html").render(title=title, every=every))
+
+
+def _template(name: str) -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(files("vaekit").joinpath("templates", name).read_text(encoding="utf-8"))
 
 
 def _labels(evaluations: Mapping[str, Evaluation]) -> list[str]:

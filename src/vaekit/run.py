@@ -98,24 +98,27 @@ class Run:
             write_text(self.folder / "evaluation.json", evaluation.to_json() + "\n")
         return evaluation
 
-    def illustrate(self, limit: int = 2000, span: Span | None = None) -> list[drawing.Illustration]:
+    def illustrate(
+        self, limit: int = 2000, span: Span | None = None, split: str = "test"
+    ) -> list[drawing.Illustration]:
         """Draw every figure that suits the model and the data, and the course of training.
 
         Figures that were drawn are kept until the weights, or the arguments, change.
 
         Arguments:
-            limit: how many test examples are shown at most.
+            limit: how many examples are shown at most.
             span: the range of both axes of the linear manifold; None takes the range of the codes.
+            split: whose examples are shown; where it is empty, those of the first split that is not.
         """
-        key = (self.checkpoint, limit, span)
+        key = (self.checkpoint, limit, span, split)
         if self._drawn is None or self._drawn[0] != key:
-            finished = [i._replace(picture=drawing.shown(i.picture)) for i in self._illustrations(limit, span)]
+            finished = [i._replace(picture=drawing.shown(i.picture)) for i in self._illustrations(limit, span, split)]
             self._drawn = (key, finished)
         return self._drawn[1]
 
-    def _illustrations(self, limit: int, span: Span | None) -> Iterator[drawing.Illustration]:
+    def _illustrations(self, limit: int, span: Span | None, split: str) -> Iterator[drawing.Illustration]:
         data = self.needs_data()
-        split = self.parts("test")[0]
+        split = self.parts(split)[0]
         yield from drawing.illustrate(
             self.model,
             data.batches(split, EVALUATED_AT_ONCE, self.model.step.device),
@@ -128,28 +131,30 @@ class Run:
         if self.folder is not None and self.history:
             yield from drawing.training(self.history, self.rates)
 
-    def figures(self, limit: int = 2000, span: Span | None = None) -> list[Path]:
+    def figures(self, limit: int = 2000, span: Span | None = None, split: str = "test") -> list[Path]:
         """Save all figures, as `illustrate` draws them, in the folder `figures`, and return their paths."""
         folder = self.needs_folder() / "figures"
-        return [drawing.save(i.picture, folder / f"{i.name}.png") for i in self.illustrate(limit, span)]
+        return [drawing.save(i.picture, folder / f"{i.name}.png") for i in self.illustrate(limit, span, split)]
 
-    def report(self, *, samples: int = 128, limit: int = 2000, span: Span | None = None) -> Path:
+    def report(self, *, samples: int = 128, limit: int = 2000, span: Span | None = None, split: str = "test") -> Path:
         """Write `report.html`: the model, its numbers on the test split, all figures and the configuration, in one file.
 
         Arguments:
             samples: importance samples per example, where the run was not evaluated yet.
             limit: how many examples the figures show at most.
             span: the range of both axes of the linear manifold.
+            split: whose examples the figures show.
         """
         folder, data = self.needs_folder(), self.needs_data()
         evaluation = self.evaluation or self.evaluate(samples=samples)
-        summary = f"{data.describe()}\n\nweights: {self.checkpoint}\n\n{self.model!r}\n\n{self.objective!r}"
+        shown = f"weights: {self.checkpoint}; figures: split {self.parts(split)[0]}"
+        summary = "\n\n".join((data.describe(), shown, repr(self.model), repr(self.objective)))
         return write_report(
             folder / "report.html",
             title=f"{data.name}: {folder.name}",
             summary=summary,
             evaluation=evaluation,
-            figures=self.illustrate(limit, span),
+            figures=self.illustrate(limit, span, split),
             history=self.history,
             configuration=(folder / CONFIG).read_text(encoding="utf-8"),
         )

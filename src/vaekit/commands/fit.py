@@ -13,8 +13,10 @@ from rich.console import Console
 from vaekit import data as data_room
 from vaekit.commands.parsing import parse_fit, run_folder
 from vaekit.composition import Composition
+from vaekit.data.dataset import Dataset
 from vaekit.errors import ConfigError
 from vaekit.keeping import refuse_used
+from vaekit.report import LIVE, has_live_page
 from vaekit.run import Run
 from vaekit.run import fit as fit_model
 from vaekit.training import Settings
@@ -33,19 +35,28 @@ def fit(arguments: Sequence[str]) -> int:
     resume = _resumes(flags)
     refuse_used(flags.resume or flags.run, resume)
     opened = data_room.open(**vars(flags.data))
+    opened.split(flags.figure_split)
     torch.manual_seed(flags.seed)
     parts = {f.name: flags[f.name] for f in fields(Composition)}
     composition = Composition(**{**parts, "model": config.get("model")})
     model = composition.build(opened)
     data = opened.prepared_for(model.likelihood)
     console.print(data.describe(), markup=False)
-    proposed = composition.likelihood is None and composition.model is None
-    if proposed and data.propose().reason not in data.describe():
+    if composition.likelihood is None and composition.model is None and not told(data):
         console.print(f"likelihood: {data.propose().reason}", markup=False)
     console.print(repr(model), markup=False)
     folder = flags.resume or run_folder(flags.run, data.name)
+    if has_live_page(data, flags.figures_every):
+        console.print(f"live: {folder / LIVE}", markup=False)
     run = fit_model(model, flags.objective, data, run=folder, resume=resume, config=config, **settings)
     return _finish(run, flags, console)
+
+
+def told(data: Dataset) -> bool:
+    """Tell whether the reason of a proposed likelihood was told with the data, or is none, as other transforms were chosen."""
+    proposal = data.propose()
+    kinds = [[type(transform) for transform in transforms] for transforms in (proposal.transforms, data.transforms)]
+    return kinds[0] != kinds[1] or proposal.reason in data.describe()
 
 
 def _resumes(flags: Namespace) -> bool | None:
@@ -71,7 +82,7 @@ def _finish(run: Run, flags: Namespace, console: Console) -> int:
         return 128 + stopped
     if flags.samples and is_first():
         console.print(run.evaluate(samples=flags.samples))
-        shown = {"limit": flags.figure_examples, "span": flags.figure_span}
+        shown = {"limit": flags.figure_examples, "span": flags.figure_span, "split": flags.figure_split}
         for path in (*run.figures(**shown), run.report(**shown)):
             console.print(f"wrote {path}", markup=False)
     return 0

@@ -75,9 +75,12 @@ def _report(run: Path, *, checkpoint: str = "best", samples: int = 128, limit: i
 
 
 def figure_flags(folder: Path) -> dict[str, Any]:
-    """Return what a run's configuration says of its figures: how many examples they show, and the range of the manifold."""
+    """Return what a run's configuration says of its figures: which examples they show, and the range of the manifold."""
     from vaekit.keeping import CONFIG, read_yaml
 
     flags = read_yaml(folder, CONFIG)
-    named = {"limit": flags.get("figure_examples"), "span": flags.get("figure_span")}
+    named = {
+        name: flags.get(f"figure_{flag}")
+        for name, flag in (("limit", "examples"), ("split", "split"), ("span", "span"))
+    }
     return {name: value for name, value in named.items() if value is not None}

@@ -14,8 +14,9 @@ from jsonargparse import Namespace, set_parsing_settings
 from vaekit import data, networks, objectives, posteriors, priors, recipes, training
 from vaekit.commands.parser import Parser
 from vaekit.composition import Composition
+from vaekit.data.reading import absolute
 from vaekit.errors import ConfigError, VaekitError
-from vaekit.keeping import CONFIG, absolute, read_yaml
+from vaekit.keeping import CONFIG, read_yaml
 from vaekit.objectives import ELBO, Objective
 from vaekit.spec import import_object
 from vaekit.training import Settings
@@ -68,8 +69,9 @@ def fit_parser() -> Parser:
     parser.add_argument(
         "--samples", type=int, default=100, help="importance samples of the judgement at the end; 0 for none"
     )
+    parser.add_argument("--figure_examples", type=int, default=2000, help="how many examples the figures show at most")
     parser.add_argument(
-        "--figure_examples", type=int, default=2000, help="how many test examples the figures show at most"
+        "--figure_split", type=str, default="test", help="whose examples they are: train, validation, test"
     )
     span_help = "the range of both axes of the linear manifold; the range of the codes if absent"
     parser.add_argument("--figure_span", type=tuple[float, float] | None, default=None, help=span_help)

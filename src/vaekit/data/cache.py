@@ -23,8 +23,9 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
@@ -145,7 +146,7 @@ def decode_once(pictures: Pictures, decide: Callable[[], tuple[Geometry, str]], 
         return entry.open(), entry.told(index)
     try:
         entry.folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{entry.folder}.lock"):
+        with entry.locked():
             if index := entry.whole():
                 return entry.open(), entry.told(index)
             rate = entry.build(pictures, decide, asked.workers or cores())
@@ -167,6 +168,18 @@ class Entry:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.pixels, self.index = folder, folder / "pixels.npy", folder / "index.json"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes away; the file of the lock stays beside an entry, and goes where none was made."""
+        lock = Path(f"{self.folder}.lock")
+        with FileLock(lock):
+            try:
+                yield
+            finally:
+                if not self.folder.exists():
+                    with suppress(OSError):
+                        lock.unlink()
 
     def open(self) -> Array:
         """Map the pixels into memory, read-only."""

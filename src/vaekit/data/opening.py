@@ -12,7 +12,7 @@ import torch
 from vaekit.data.dataset import RESIDENT_BYTES, About, Dataset, Split, prepare
 from vaekit.data.describe import Facts, chunks, inspect, missing, numeric, tell_missing
 from vaekit.data.labels import as_context, encode_labels
-from vaekit.data.reading import Opened, read
+from vaekit.data.reading import Opened, read, settled
 from vaekit.data.rows import Indices, stored
 from vaekit.data.source import Array, Options, Source, Stored
 from vaekit.data.splits import plan
@@ -67,7 +67,7 @@ def open(
     asked = {"validation": validation, "test": test, "seed": seed, "context": context, "drop_missing": drop_missing}
     about = About(found.name, facts, names, found.columns, found.column_names, (found.report,))
     parts = splits["train"], splits["validation"], splits["test"]
-    data = Dataset(about, *parts, once, opened_by={"source": source, "options": options, **asked})
+    data = Dataset(about, *parts, once, opened_by=settled({"source": source, "options": options, **asked}))
     if transforms is not None:
         return data.with_transforms(transforms)
     proposal = data.propose()

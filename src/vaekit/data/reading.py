@@ -11,11 +11,12 @@ names, so that one who keeps data sets in one place, or has no connection, opens
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -25,7 +26,7 @@ from vaekit.data.source import Array, ArrayFile, Decoding, Options, Source, Tabl
 from vaekit.data.synthetic import Rectangles, read_digits, read_rectangles
 from vaekit.errors import ConfigError, DataError
 
-Opened: TypeAlias = str | Path | Array | Tensor | Source | Rectangles | tuple[Array | Tensor, Array | Tensor]
+Opened: TypeAlias = str | Rectangles | Source | Path | Array | Tensor | tuple[Array | Tensor, Array | Tensor]
 Kind = TypeVar("Kind", Decoding, ArrayFile, Table)
 
 HUB_NAMES, STREAM, FOLDER = ("mnist", "fashion-mnist"), "hf-stream:", "VAEKIT_DATA"
@@ -67,6 +68,24 @@ def read(source: Opened, options: Options | None = None) -> Source:
     if isinstance(source, np.ndarray | Tensor):
         return arrays.from_memory(_array(source))
     raise DataError(f"`source` is of type {type(source).__name__}. Data is opened from {KINDS}.")
+
+
+def settled(opened_by: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the paths among the arguments of `vaekit.data.open` absolute, so that they hold from any folder."""
+    source, options = opened_by.get("source"), opened_by.get("options")
+    if isinstance(source, str | Path):
+        source = absolute(source)
+    if isinstance(options, ArrayFile) and options.labels is not None:
+        options = replace(options, labels=absolute(options.labels))
+    if isinstance(options, Decoding) and options.cache is not None:
+        options = replace(options, cache=options.cache.absolute())
+    return {**opened_by, "source": source, "options": options}
+
+
+def absolute(name: str | Path) -> str:
+    """Return the absolute path of what is there by this name; a name that data has everywhere stays as it is."""
+    path = Path(name).expanduser()
+    return str(path.absolute() if str(name) not in NAMES and path.exists() else name)
 
 
 def _array(x: Array | Tensor) -> Array:
@@ -156,10 +175,17 @@ def _not_found(name: str, path: Path) -> str:
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = get_close_matches(name, NAMES, 1) or [str(path.parent / n) for n in get_close_matches(path.name, beside, 1)]
     hint = f" Did you mean `{near[0]}`?" if near else ""
-    public = f" A public set of that name is written `hf:{name}`." if "." not in name and not near else ""
+    public = f" A public set of that name is written `hf:{name}`." if _may_be_public(name, near) else ""
     if name == "celeba":
         public = " CelebA is not downloaded: give the folder where its package is unpacked."
     return f"There is no file, folder or data set `{name}`.{hint}{public} Data is opened from {KINDS}."
+
+
+def _may_be_public(name: str, near: Sequence[str]) -> bool:
+    """Tell whether a name may be one of the hub's: owner/name where there is no such folder, or a word like no other name."""
+    owner, slash, rest = name.partition("/")
+    of_owner = owner and rest and "/" not in rest and not Path(owner).expanduser().exists()
+    return "." not in name and bool(of_owner if slash else not near)
 
 
 def _options(options: Options | None, kind: type[Kind], source: object) -> Kind:

@@ -136,12 +136,13 @@ def _color(order: int, count: int) -> tuple[float, ...]:
     return color
 
 
-def curves(history: History, terms: Sequence[str] = ()) -> Figure:
+def curves(history: History, terms: Sequence[str] = (), axis: str = "") -> Figure:
     """Draw terms over training, one axes a term and one line a split.
 
     Arguments:
         history: split -> column -> numbers in order; the columns `epoch` and `step` say where, all others are terms.
         terms: which terms to draw; all of them if empty.
+        axis: what to draw them over, `epoch` or `step`; epochs if empty, where every split has at most one row of each.
 
     Raises:
         ShapeError: if a column is not as long as its split's axis, or there is nothing to draw.
@@ -151,7 +152,7 @@ def curves(history: History, terms: Sequence[str] = ()) -> Figure:
         raise ShapeError(
             f"`history` has no term to draw: its splits are {sorted(history)}. Record at least one evaluation."
         )
-    axis = time_axis(history)
+    axis = axis or time_axis(history)
     figure, axes = panels(len(chosen))
     for each, term in zip(axes, chosen, strict=True):
         for split, columns in history.items():

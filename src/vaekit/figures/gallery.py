@@ -135,9 +135,7 @@ def _exhibit(model: VAE, batches: Batches, limit: int, seed: int) -> Exhibit:
 def _of_images(exhibit: Exhibit, seed: int) -> Iterator[Illustration]:
     model = exhibit.model
     picture = framed(reconstructions(model, *exhibit.rows(32)), "originals above, reconstructions below")
-    yield Illustration(
-        "reconstructions", picture, "Test images, each above its reconstruction from the posterior's mean."
-    )
+    yield Illustration("reconstructions", picture, "Images, each above its reconstruction from the posterior's mean.")
     picture = framed(
         draws(model, *exhibit.rows(8), seed=seed),
         "several draws of one image's code",
@@ -182,7 +180,7 @@ def _interpolations(exhibit: Exhibit) -> Iterator[Illustration]:
     first, *conditions = exhibit.rows(count)
     for arc, way in ((False, "linear"), (True, "spherical")) if count else ():
         image = interpolations(exhibit.model, first, exhibit.x[count : 2 * count], *conditions, arc=arc)
-        caption = f"Outermost: two test images. Between: decoded codes on the {way} path from one code to the other."
+        caption = f"Outermost: two images. Between: decoded codes on the {way} path from one code to the other."
         picture = framed(image, f"{way} interpolation between two images' codes")
         yield Illustration(f"interpolations-{way}", picture, caption)
 
@@ -253,15 +251,15 @@ def _of_codes(
     codes: Tensor, labels: npt.NDArray[np.generic] | None, label_names: Sequence[str], seed: int
 ) -> Iterator[Illustration]:
     if codes.shape[1] == 2:
-        planes = {"codes": (codes, ("z0", "z1"), "The codes (posterior means) of test examples.")}
+        planes = {"codes": (codes, ("z0", "z1"), "The codes (posterior means) of examples.")}
     else:
         axes = ("first principal component", "second principal component")
         planes = {
-            "codes-pca": (pca(codes), axes, "Test codes (posterior means) on their principal components."),
+            "codes-pca": (pca(codes), axes, "Codes (posterior means) on their principal components."),
             "codes-tsne": (
                 tsne(codes, seed),
                 ("", ""),
-                "Test codes by t-SNE: neighbours are near; far distances mean nothing.",
+                "Codes (posterior means) by t-SNE: neighbours are near; far distances mean nothing.",
             ),
         }
     for name, (points, axes, caption) in planes.items():
@@ -275,13 +273,19 @@ def _of_codes(
 
 
 def training(history: History, rates: History | None = None) -> Iterator[Illustration]:
-    """Draw the course of training: every term by split, and the rate of each latent.
+    """Draw the course of training: every term by split, the bound over epochs, and the rate of each latent.
 
     Arguments:
         history: split -> column -> numbers in order, from a run's metrics.
         rates: the same for the columns `latent_0`, `latent_1`, ... beside `step` and `epoch`.
     """
     yield Illustration("curves", curves(history), "Every term over training, by split.")
+    if "epoch" in history:
+        means = {
+            "train" if split == "epoch" else split: columns for split, columns in history.items() if split != "train"
+        }
+        caption = "The bound on log p(x) over epochs, by split; that of training is the mean over the epoch."
+        yield Illustration("bounds", curves(means, ["bound"], "epoch"), caption)
     if rates:
         split = "validation" if "validation" in rates else next(iter(rates))
         columns, axis = rates[split], time_axis({split: rates[split]})
