@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import paint, paint_ten
+from pictures import paint, paint_celeba, paint_ten
 from PIL import Image
 
 from vaekit.data import celeba, images
@@ -182,13 +182,7 @@ class TestFolder:
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
     """CelebA's layout with seven faces."""
-    for i in range(1, 8):
-        paint(tmp_path / "celeba/img_align_celeba/img_align_celeba" / f"{i:06}.jpg", (178, 218), seed=i)
-    partition = [f"{i:06}.jpg,{split}" for i, split in enumerate((2, 0, 0, 1, 0, 2, 0), 1)]
-    (tmp_path / "celeba/list_eval_partition.csv").write_text("\n".join(["image_id,partition", *partition]))
-    attributes = [f"{i:06}.jpg,{1 if i % 2 else -1},{1 if i > 4 else -1}" for i in range(1, 8)]
-    (tmp_path / "celeba/list_attr_celeba.csv").write_text("\n".join(["image_id,Bald,Young", *attributes]))
-    return tmp_path / "celeba"
+    return paint_celeba(tmp_path / "celeba", (2, 0, 0, 1, 0, 2, 0))
 
 
 class TestCelebA:
