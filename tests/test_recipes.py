@@ -251,9 +251,20 @@ def test_faces_are_in_tensorboard_term_by_term_with_the_learning_rate_and_pictur
     assert set(events.Tags()["images"]) == {"reconstructions", "samples"}
 
 
-def test_faces_show_144_samples_12_a_row(ran: Callable[[str], Done]) -> None:
-    with Image.open(ran("faces").folder / "figures" / "samples-epoch0003.png") as picture:
-        assert picture.size == (3 * (12 * 17 - 1), 3 * (12 * 17 - 1))
+@pytest.mark.parametrize(
+    ("name", "file", "shape", "enlarged"),
+    [
+        ("faces", "samples-epoch0003", (12 * 17 - 1, 12 * 17 - 1), 3),
+        ("mnist-gaussian", "reconstructions-epoch0002", (8 * 29 - 1, 4 * 29 - 1), 3),
+        ("mnist-bernoulli", "samples-epoch0005", (12 * 29 - 1, 12 * 29 - 1), 2),
+    ],
+)
+def test_panels_have_the_rows_of_their_source(
+    name: str, file: str, shape: tuple[int, int], enlarged: int, ran: Callable[[str], Done]
+) -> None:
+    """Samples are 144, 12 a row; images stand 8 a row above their reconstructions, here the 12 of the test split."""
+    with Image.open(ran(name).folder / "figures" / f"{file}.png") as picture:
+        assert picture.size == (enlarged * shape[0], enlarged * shape[1])
 
 
 def test_faces_make_images_of_draws_and_of_codes(ran: Callable[[str], Done], tmp_path: Path) -> None:
