@@ -4,40 +4,46 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
 from benchmarks import machine, tables
 from benchmarks.page import page
 from benchmarks.setting import Setting
-from benchmarks.table import Table
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the chosen tables, print them, and write the page where all were chosen."""
+    """Measure the chosen tables, print them, and write the page where all were chosen.
+
+    Several tables are measured in a process each: what one leaves behind, as the second library of threads that a compiler
+    brings along, would slow the next.
+    """
     flags = parser().parse_args(arguments)
     if flags.data:
-        os.environ["VAEKIT_DATA"] = str(flags.data)
+        os.environ["VAEKIT_DATA"] = str(flags.data.resolve())
     torch.set_num_threads(flags.threads)
     setting = Setting(flags.rounds, flags.epochs, flags.device)
-    found = [measured(name, setting) for name in flags.tables or tables.NAMES]
+    if len(flags.tables) == 1:
+        print(tables.load(flags.tables[0])(setting).render())
+        return
+    found = [apart(name, flags) for name in flags.tables or tables.NAMES]
     if not flags.tables:
         flags.page.parent.mkdir(parents=True, exist_ok=True)
-        flags.page.write_text(
-            page(found, command(arguments), machine.describe(flags.threads), setting), encoding="utf-8"
-        )
+        text = page(found, command(arguments), machine.describe(flags.threads), setting)
+        flags.page.write_text(text, encoding="utf-8")
 
 
-def measured(name: str, setting: Setting) -> Table:
-    """Measure a table and print it."""
-    table = tables.load(name)(setting)
-    print(table.render(), flush=True)
-    return table
+def apart(name: str, flags: argparse.Namespace) -> str:
+    """Measure a table in a process of its own, and print and return it."""
+    options = (f"--{option}={getattr(flags, option)}" for option in ("rounds", "epochs", "threads", "device"))
+    process = [sys.executable, "-m", "benchmarks", name, *options]
+    text = subprocess.run(process, check=True, stdout=subprocess.PIPE, text=True).stdout
+    print(text, flush=True)
+    return text.strip() + "\n"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from benchmarks.rows import source
 from benchmarks.setting import Setting
-from benchmarks.table import Table
 
 INTRODUCTION = """\
 # Performance
@@ -33,15 +32,15 @@ that is captured by hand as a CUDA graph as one more peer; the goals on an H200 
 """
 
 
-def page(found: Sequence[Table], command: str, machine: Sequence[str], setting: Setting) -> str:
+def page(found: Sequence[str], command: str, machine: Sequence[str], setting: Setting) -> str:
     """Write the page.
 
     Arguments:
-        found: the tables, in order.
+        found: the tables as they were printed, in order.
         command: what was run.
         machine: what it was run on, a line each.
         setting: how much was measured.
     """
     facts = "\n".join(f"- {line}" for line in machine)
     first = INTRODUCTION.format(command=command, rows=source(), machine=facts, rounds=setting.rounds)
-    return "\n".join([first, *(table.render() for table in found), *([] if setting.device == "cuda" else [NO_CUDA])])
+    return "\n".join([first, *found, *([] if setting.device == "cuda" else [NO_CUDA])])

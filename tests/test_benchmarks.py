@@ -87,7 +87,7 @@ def test_the_page_shows_tables_and_whether_goals_are_met() -> None:
     table = Table("Speed", ("case", "ratio", "quartiles", "goal"), "That is all.")
     table.add("first", *ratio_cells(Ratio(1.2, 1.1, 1.3, 1.0, 1.2), 1.0))
     table.add("second", *ratio_cells(Ratio(0.8, 0.7, 0.9, 1.0, 0.8), 1.0))
-    text = page([table], "python -m benchmarks", ["a machine"], Setting())
+    text = page([table.render()], "python -m benchmarks", ["a machine"], Setting())
     assert "| first | 1.20 | 1.10 to 1.30 | 1.00, met |" in text
     assert "| second | 0.80 | 0.70 to 0.90 | 1.00, not met |" in text
     assert "- a machine" in text

@@ -28,7 +28,7 @@ class Module(LightningModule):
 
     def __init__(self, case: Case) -> None:
         super().__init__()
-        self.plain = Plain(case)
+        self.plain, self.fused = Plain(case), case.fused
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
         """Compute the loss of a batch."""
@@ -37,7 +37,7 @@ class Module(LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make the optimiser."""
-        return torch.optim.Adam(self.parameters(), lr=1e-3, fused=True)
+        return torch.optim.Adam(self.parameters(), lr=1e-3, fused=self.fused or None)
 
 
 class Timer(Callback):

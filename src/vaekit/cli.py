@@ -56,10 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(name: str, arguments: Sequence[str]) -> int:
     """Run one command, turning the errors that vaekit raises on purpose into one sentence.
 
-    Threads that wait for work sleep instead of spinning: on processors that other jobs use too, spinning threads make the
-    short steps of a small model several times slower. Classes of the user's own are found in the working folder.
+    Classes of the user's own are found in the working folder.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     from vaekit.errors import VaekitError

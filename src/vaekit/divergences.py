@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence
 
@@ -92,7 +93,7 @@ def _inherited(q: Distribution, p: Distribution) -> Form | None:
 
 @register(DiagonalNormal, StandardNormal)
 def _diagonal_standard(q: DiagonalNormal, p: StandardNormal, z: Tensor) -> Tensor:
-    return 0.5 * (q.loc.square() + (2 * q.log_scale).exp() - 1) - q.log_scale
+    return torch.add(-0.5 - q.log_scale, torch.addcmul(q.variance, q.loc, q.loc), alpha=0.5)
 
 
 @register(DiagonalNormal, DiagonalNormal)

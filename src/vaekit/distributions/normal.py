@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
+from torch.distributions.utils import lazy_property
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
@@ -34,7 +35,7 @@ class DiagonalNormal(Distribution):
         self.loc, self.log_scale = loc, log_scale
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args)
 
-    @property
+    @lazy_property
     def scale(self) -> Tensor:
         return self.log_scale.exp()
 
@@ -52,7 +53,7 @@ class DiagonalNormal(Distribution):
 
     @property
     def variance(self) -> Tensor:
-        return (2 * self.log_scale).exp()
+        return self.scale.square()
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> DiagonalNormal:
         shape = (*batch_shape, *self.event_shape)
