@@ -21,6 +21,7 @@ class Tape(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
+        self.shapes = FakeTensorMode(allow_non_fake_inputs=True)
         self.operations: list[tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any], Any]] = []
 
     def __torch_dispatch__(
@@ -29,15 +30,16 @@ class Tape(TorchDispatchMode):
         kwargs = kwargs or {}
         if waits(func, args, ["cpu"], "cpu"):
             raise RuntimeError(f"{func} is not permitted when stream is capturing")
-        if func.is_view or func is torch.ops.aten.lift_fresh.default:
+        if func.is_view or torch.Tag.inplace_view in func.tags:
             return func(*args, **kwargs)
+        given = tree_map(alias, (args, kwargs))
         if func._schema.is_mutable:
-            self.operations.append((func, args, kwargs, ()))
+            self.operations.append((func, *given, ()))
             return kwargs.get("out", args[0]) if func._schema.returns else None
-        with FakeTensorMode(allow_non_fake_inputs=True):
+        with self.shapes:
             shapes = func(*args, **kwargs)
         results = tree_map(unfilled, shapes)
-        self.operations.append((func, args, kwargs, results))
+        self.operations.append((func, *given, tree_map(alias, results)))
         return results
 
     @torch.no_grad()
@@ -48,6 +50,11 @@ class Tape(TorchDispatchMode):
             for old, new in zip(tree_leaves(results), tree_leaves(made), strict=False):
                 if isinstance(old, Tensor):
                     old.copy_(new)
+
+
+def alias(value: Any) -> Any:
+    """Hold on to a tensor's memory and its present shape."""
+    return torch.ops.aten.alias(value) if isinstance(value, Tensor) else value
 
 
 def unfilled(like: Any) -> Any:

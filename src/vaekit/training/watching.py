@@ -63,7 +63,7 @@ def waits(operation: Any, args: Sequence[Any], kinds: Sequence[str], device: str
     if device not in kinds:
         return False
     if packet in COPIES:
-        return len(set(kinds)) > 1 or (packet is OPERATIONS.lift_fresh and device != "cpu")
+        return len(set(kinds)) > 1 or packet is OPERATIONS.lift_fresh
     if packet in INDEXING:
         return any(is_tensor(index) and index.dtype in (torch.bool, torch.uint8) for index in args[1])
     return packet in INSIDE or any(tag in BY_VALUE for tag in operation.tags)
