@@ -17,10 +17,15 @@ from vaekit.training.watching import waits
 
 
 class Tape(TorchDispatchMode):
-    """Records the operations within it: their results are memory that is not filled yet."""
+    """Records the operations within it: their results are memory that is not filled yet.
 
-    def __init__(self) -> None:
+    Arguments:
+        refused: operations that cannot be recorded.
+    """
+
+    def __init__(self, refused: Sequence[Any] = ()) -> None:
         super().__init__()
+        self.refused = refused
         self.shapes = FakeTensorMode(allow_non_fake_inputs=True)
         self.operations: list[tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any], Any]] = []
 
@@ -28,7 +33,7 @@ class Tape(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if waits(func, args, ["cpu"], "cpu"):
+        if waits(func, args, ["cpu"], "cpu") or func in self.refused:
             raise RuntimeError(f"{func} is not permitted when stream is capturing")
         if func.is_view or torch.Tag.inplace_view in func.tags:
             return func(*args, **kwargs)
@@ -68,19 +73,23 @@ def unfilled(like: Any) -> Any:
 class Taping:
     """Records steps on tapes.
 
+    Arguments:
+        refused: operations that cannot be recorded.
+
     Attributes:
         recorded: how many tapes there are.
         replayed: how often one was played.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, refused: Sequence[Any] = ()) -> None:
+        self.refused = refused
         self.recorded = self.replayed = 0
 
     def working(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     def record(self, function: Callable[[], Kept]) -> Callable[[], Kept]:
-        with Tape() as tape:
+        with Tape(self.refused) as tape:
             outputs = function()
         self.recorded += 1
 
