@@ -79,14 +79,18 @@ class Taping:
     Attributes:
         recorded: how many tapes there are.
         replayed: how often one was played.
+        forgotten: how often all were given up.
     """
 
     def __init__(self, refused: Sequence[Any] = ()) -> None:
         self.refused = refused
-        self.recorded = self.replayed = 0
+        self.recorded = self.replayed = self.forgotten = 0
 
     def working(self) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
     def record(self, function: Callable[[], Kept]) -> Callable[[], Kept]:
         with Tape(self.refused) as tape:

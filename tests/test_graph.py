@@ -105,11 +105,12 @@ def outcome(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=list(OBJECTIVES))
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_recorded_steps_have_the_bits_of_eager_ones(tmp_path: Path, variant: str, objective: Objective) -> None:
-    capture = Taping()
-    trained(tmp_path / "eager", objective=objective, **VARIANTS[variant])
-    trained(tmp_path / "recorded", capture, objective, **VARIANTS[variant])
+    capture, settings = Taping(), VARIANTS[variant]
+    trained(tmp_path / "eager", objective=objective, **settings)
+    trained(tmp_path / "recorded", capture, objective, **settings)
     assert capture.recorded >= 3
     assert capture.replayed >= 27
+    assert capture.forgotten == 1 + (settings.get("schedule") is Decaying)
     assert same(*(outcome(tmp_path / name) for name in ("eager", "recorded")))
 
 
@@ -175,8 +176,8 @@ def test_what_cannot_be_recorded_is_trained_eagerly(tmp_path: Path, capsys: Any,
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str | None]] = {
     "Adam": ({}, {}, None),
     "mixed bfloat16": ({"precision": "bf16-mixed"}, {}, None),
-    "a processor": ({}, {"device": torch.device("cpu")}, "the device is of the kind 'cpu'"),
     "processes": ({}, {"world_size": 2}, "several processes"),
+    "a strategy": ({"strategy": "ddp"}, {}, "`strategy` is 'ddp'"),
     "accumulation": ({"accumulate": 2}, {}, "`accumulate`"),
     "a scaled loss": ({"precision": "16-mixed"}, {}, "`precision` 16-mixed"),
     "statistics": ({"every_step": True}, {}, "`every_step`"),
@@ -189,10 +190,15 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str | None]] = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_settings_that_cannot_be_recorded_say_why(case: str) -> None:
     settings, fabric, reason = REFUSED[case]
-    found = obstacle(
-        Settings(**settings), SimpleNamespace(**{"device": torch.device("cuda"), "world_size": 1, **fabric})
-    )
+    found = obstacle(Settings(**settings), SimpleNamespace(**{"world_size": 1, **fabric}))
     assert found is None if reason is None else reason in (found or "")
+
+
+@pytest.mark.parametrize("settings", [{"accumulate": 2}, {"cuda_graph": False}])
+def test_steps_that_are_not_recorded_are_taken_eagerly(settings: dict[str, Any]) -> None:
+    capture = Taping()
+    assert trained(None, capture, epochs=6, **settings).graphed is None
+    assert not capture.recorded
 
 
 def test_asking_for_graphs_without_a_device_for_them_is_refused() -> None:

@@ -47,6 +47,9 @@ class Capture(Protocol):
             RuntimeError: if it does what cannot be recorded. Nothing has been executed then.
         """
 
+    def forget(self) -> None:
+        """Prepare for other recordings: those made so far are not replayed again."""
+
 
 class CudaCapture:
     """Records CUDA graphs, which share their memory, because none keeps anything there from one replay to the next.
@@ -89,6 +92,10 @@ class CudaCapture:
             return outputs
 
         return replay
+
+    def forget(self) -> None:
+        """Use other memory from now on, because that of graphs which are no more cannot be shared."""
+        self.pool = torch.cuda.graph_pool_handle()
 
     def _release_generator(self) -> None:
         """Give the generator a state of its own, equal to the one that a failed recording left tied up."""
@@ -224,8 +231,12 @@ class GraphedStep:
         options = [[v for k, v in g.items() if k not in ("params", "lr")] for g in self.step.optimizer.param_groups]
         if options != self.options:
             self.options = options
-            self.seen.clear()
-            self.recorded.clear()
+            self._forget()
+
+    def _forget(self) -> None:
+        self.seen.clear()
+        self.recorded.clear()
+        self.capture.forget()
 
     def _give_up(self, reason: str) -> None:
         """Go on an operation at a time, and say so.
@@ -238,16 +249,15 @@ class GraphedStep:
                 f"`cuda_graph` is True, but a step cannot be recorded: {reason}. Set it to None or False."
             )
         self.possible = False
-        self.seen.clear()
-        self.recorded.clear()
+        self._forget()
         self.say(f"Steps are taken an operation at a time, because they cannot be recorded as a CUDA graph: {reason}.")
 
 
 def obstacle(settings: Settings, fabric: Fabric) -> str | None:
-    """Say why steps cannot be recorded as CUDA graphs under these settings, None if they can."""
+    """Say why steps cannot be recorded under these settings, None if they can."""
     reasons = {
-        f"the device is of the kind {fabric.device.type!r}": fabric.device.type != "cuda",
         "several processes share every step": fabric.world_size > 1,
+        f"`strategy` is {settings.strategy!r}": settings.strategy != "auto",
         "`accumulate` makes one step of several batches": settings.accumulate > 1,
         "`precision` 16-mixed reads the scale of its loss": settings.precision == "16-mixed",
         "`every_step` is set": settings.every_step,
@@ -257,15 +267,17 @@ def obstacle(settings: Settings, fabric: Fabric) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def make_capture(settings: Settings, fabric: Fabric) -> Capture | None:
-    """Make what records CUDA graphs, where that is possible and not switched off.
+def make_capture(settings: Settings, fabric: Fabric, given: Capture | None = None) -> Capture | None:
+    """Return what records steps, CUDA graphs if nothing else is given, where that is possible and not switched off.
 
     Raises:
         ConfigError: if it is asked for and not possible.
     """
     reason = obstacle(settings, fabric)
+    if reason is None and given is None and fabric.device.type != "cuda":
+        reason = f"the device is of the kind {fabric.device.type!r}"
     if settings.cuda_graph and reason is not None:
         raise ConfigError(
             f"`cuda_graph` is True, but {reason}. Set it to None, which records steps where that is possible."
         )
-    return None if settings.cuda_graph is False or reason is not None else CudaCapture(fabric.device)
+    return None if settings.cuda_graph is False or reason is not None else given or CudaCapture(fabric.device)

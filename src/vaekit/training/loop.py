@@ -72,7 +72,7 @@ class Trainer:
         module = self.strategy.setup_module(self.passing)
         if settings.compile:
             module.compile()
-        self.capture = capture or make_capture(settings, self.fabric)
+        self.capture = make_capture(settings, self.fabric, capture)
         self.optimizer = make_optimizer(settings.optimizer, list(model.parameters()), recorded=self.capture is not None)
         self.schedule = settings.schedule(self.optimizer) if settings.schedule else None
         self.step = Step(module, model, self.optimizer, self.strategy, settings)
