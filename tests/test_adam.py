@@ -1,4 +1,4 @@
-"""Adam's steps by the functional form are the optimiser's own."""
+"""Adam's steps by the kernel alone are the optimiser's own."""
 
 from __future__ import annotations
 
@@ -66,6 +66,8 @@ def test_groups_keep_their_own_options() -> None:
         (lambda p: Adam(p, fused=True, amsgrad=True), False),
         (lambda p: AdamW(p, fused=True), False),
         (lambda p: SGD(p, lr=0.1), False),
+        (lambda p: Adam(p, lr=torch.tensor(0.1), fused=True), False),
+        (lambda p: Adam([*p, torch.zeros(2, dtype=torch.float64, requires_grad=True)], fused=True), False),
     ],
 )
 def test_only_a_plain_fused_adam_suits(optimizer: type[Optimizer], expected: bool) -> None:

@@ -78,15 +78,7 @@ class Likelihood(Conditional):
         Raises:
             ShapeError: if the network's output has another size than the event needs.
         """
-        z, *context = given
-        output = apply_to_latents(self.network, z, *context).flatten(z.ndim - 1)
-        if output.shape[-1] != prod(self.features):
-            raise ShapeError(
-                f"`network` returned {output.shape[-1]} numbers an example for {type(self).__name__}, which needs "
-                f"{prod(self.features)} to describe an event of shape {self.event_shape}. End the network with "
-                f"{prod(self.features)} features or shape {self.features}."
-            )
-        return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
+        return self._checked(self._applied(*given).flatten(given[0].ndim - 1))
 
     def parameters_given(self, *given: Tensor) -> tuple[Tensor, ...]:
         """Apply the network to latents (and context) and return its parameters, each of shape (*S, B, *event).
@@ -94,11 +86,26 @@ class Likelihood(Conditional):
         Raises:
             ShapeError: if the network's output has another size than the event needs.
         """
-        output = self.output_given(*given)
-        lead = output.shape[:-1]
+        output, lead = self._applied(*given), given[0].ndim - 1
+        if output.shape[lead:] != self.features:
+            output = self._checked(output.flatten(lead)).unflatten(-1, self.features)
         if self.parameters_per_element == 1:
-            return (output.reshape(*lead, *self.event_shape),)
-        return output.reshape(*lead, self.parameters_per_element, *self.event_shape).unbind(len(lead))
+            return (output,)
+        parameters: Tensor = output.unflatten(lead, (self.parameters_per_element, -1))
+        return parameters.unbind(lead)
+
+    def _applied(self, z: Tensor, *context: Tensor) -> Tensor:
+        output = apply_to_latents(self.network, z, *context)
+        return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
+
+    def _checked(self, output: Tensor) -> Tensor:
+        if output.shape[-1] != prod(self.features):
+            raise ShapeError(
+                f"`network` returned {output.shape[-1]} numbers an example for {type(self).__name__}, which needs "
+                f"{prod(self.features)} to describe an event of shape {self.event_shape}. End the network with "
+                f"{prod(self.features)} features or shape {self.features}."
+            )
+        return output
 
     def extra_repr(self) -> str:
         return f"event_shape={self.event_shape}"

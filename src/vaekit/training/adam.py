@@ -1,8 +1,8 @@
-"""The steps of Adam on a processor, by torch's functional form.
+"""The steps of Adam on a processor, by torch's fused kernel.
 
-`Optimizer.step` looks for hooks, opens a profiler's record and collects the state of every weight, each time: some 60
-microseconds, which is a twentieth of a step of a small model at batch 16. The tensors of the state stay the same, so here they
-are collected once. The arithmetic and the state are the optimiser's own, bit for bit; hooks on its steps are not called.
+`Optimizer.step` looks for hooks, opens a profiler's record, and collects and sorts the state of every weight, each time: some
+80 microseconds, which is a twentieth of a step of a small model at batch 16. The tensors of the state stay the same, so here
+they are collected once. The arithmetic and the state are the optimiser's own, bit for bit; hooks on its steps are not called.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.optim import Adam, Optimizer
-from torch.optim.adam import adam
 
 OTHERWISE = ("amsgrad", "capturable", "differentiable", "decoupled_weight_decay")
 
@@ -65,14 +64,21 @@ class AdamSteps:
         for options, weights, means, squares, steps in self.groups:
             gradients = [weight.grad for weight in weights if weight.grad is not None]
             beta1, beta2 = options["betas"]
-            chosen = {name: options[name] for name in ("lr", "weight_decay", "eps", "maximize", "amsgrad", "fused")}
-            adam(weights, gradients, means, squares, [], steps, beta1=beta1, beta2=beta2, **chosen)
+            chosen = {name: options[name] for name in ("lr", "weight_decay", "eps", "maximize", "amsgrad")}
+            torch._foreach_add_(steps, 1)
+            torch._fused_adam_(weights, gradients, means, squares, [], steps, beta1=beta1, beta2=beta2, **chosen)
 
 
 def suits(optimizer: Optimizer) -> bool:
-    """Tell whether an optimiser is a fused Adam without the options that change its arithmetic."""
-    plain = (group.get("fused") and not any(map(group.get, OTHERWISE)) for group in optimizer.param_groups)
-    return type(optimizer) is Adam and all(plain)
+    """Tell whether an optimiser is a fused Adam, its options numbers, without those that change its arithmetic."""
+    return type(optimizer) is Adam and all(map(_is_plain, optimizer.param_groups))
+
+
+def _is_plain(group: dict[str, Any]) -> bool:
+    """Tell whether a group's steps are one call of the kernel."""
+    numbers = not any(isinstance(option, Tensor) for option in (group["lr"], *group["betas"]))
+    one_type = len({weight.dtype for weight in group["params"]}) == 1
+    return bool(group.get("fused")) and not any(map(group.get, OTHERWISE)) and numbers and one_type
 
 
 def collected(optimizer: Optimizer) -> list[Group]:

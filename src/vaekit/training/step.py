@@ -85,7 +85,8 @@ class Step:
             self.strategy.clip_gradients_norm(self.module, self.optimizer, self.settings.clip, error_if_nonfinite=False)
         self.move()
         self.drop_gradient()
-        torch._foreach_add_(self.clocks, 1)
+        for clock in self.clocks:
+            clock.add_(1)
         if self.average is not None:
             self.average.update()
 
