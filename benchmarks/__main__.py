@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 import torch
@@ -15,35 +16,32 @@ from benchmarks import machine, tables
 from benchmarks.page import page
 from benchmarks.setting import Setting
 
+BINDING = {"OMP_PROC_BIND": "true"}
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the chosen tables, print them, and write the page where all were chosen.
-
-    Several tables are measured in a process each: what one leaves behind, as the second library of threads that a compiler
-    brings along, would slow the next.
-    """
+    """Measure the chosen tables, print them, and write the page where all were chosen."""
     flags = parser().parse_args(arguments)
     if flags.data:
         os.environ["VAEKIT_DATA"] = str(flags.data.resolve())
-    torch.set_num_threads(flags.threads)
-    setting = Setting(flags.rounds, flags.epochs, flags.device)
-    if len(flags.tables) == 1:
-        print(tables.load(flags.tables[0])(setting).render())
-        return
-    found = [apart(name, flags) for name in flags.tables or tables.NAMES]
+    setting = Setting(flags.rounds, flags.epochs, flags.device, flags.threads)
+    found = [apart(name, setting) for name in flags.tables or tables.NAMES]
     if not flags.tables:
         flags.page.parent.mkdir(parents=True, exist_ok=True)
         text = page(found, command(arguments), machine.describe(flags.threads), setting)
         flags.page.write_text(text, encoding="utf-8")
 
 
-def apart(name: str, flags: argparse.Namespace) -> str:
-    """Measure a table in a process of its own, and print and return it."""
-    options = (f"--{option}={getattr(flags, option)}" for option in ("rounds", "epochs", "threads", "device"))
-    process = [sys.executable, "-m", "benchmarks", name, *options]
-    text = subprocess.run(process, check=True, stdout=subprocess.PIPE, text=True).stdout
+def apart(name: str, setting: Setting) -> str:
+    """Measure a table in a process of its own, and print and return it.
+
+    What one table leaves behind, as the second library of threads that a compiler brings along, would slow the next.
+    """
+    process = [sys.executable, "-m", "benchmarks.one", name, *map(str, astuple(setting))]
+    environment = {**os.environ, **(BINDING if name in tables.BOUND else {})}
+    text = subprocess.run(process, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     print(text, flush=True)
-    return text.strip() + "\n"
+    return text
 
 
 def parser() -> argparse.ArgumentParser:

@@ -21,7 +21,8 @@ would bring a module of the standard library along. The rows are {rows}.
 
 A ratio is the median over {rounds} pairs of runs, one of each side in turn in one process, after a pair that does not count;
 the quartiles over the pairs stand beside it. Only ratios are comparable between runs: the machine may have been doing other
-work at the same time, which slows both sides of a pair alike.
+work at the same time, which slows both sides of a pair alike. Where only arithmetic is measured, threads are bound to their cores
+(`OMP_PROC_BIND=true`), those of both sides.
 """
 NO_CUDA = """\
 ## On a GPU

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from benchmarks import first_step
 from benchmarks.cases import FACES, MNIST, RECTANGLES, Case
 from benchmarks.losses import Plain
 from benchmarks.measure import Ratio, compare
@@ -101,3 +102,15 @@ def test_every_table_is_found(name: str) -> None:
 
 def test_vaekit_is_timed_without_a_folder() -> None:
     assert ours.trainer(TINY).saver.folder is None
+
+
+def test_the_first_step_is_timed(capsys: pytest.CaptureFixture[str]) -> None:
+    first_step.main()
+    assert all(float(seconds) > 0 for seconds in capsys.readouterr().out.split()[-3:])
+
+
+def test_items_of_the_tutorial_are_the_images() -> None:
+    by_pyro = pytest.importorskip("benchmarks.peers.by_pyro")
+    for shape in ((1, 28, 28), (3, 6, 5)):
+        stored = torch.randint(0, 256, (4, *shape), dtype=torch.uint8)
+        assert torch.equal(by_pyro.Decoded(stored, shape)[2], stored[2] / 255)

@@ -6,6 +6,7 @@ again. `Decoded` does these two conversions.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -47,7 +48,13 @@ class Decoded(Dataset[Tensor]):
 def tutorial(case: Case) -> float:
     """Train for an epoch on batches of its tutorial's DataLoader, whose worker has been started."""
     rows = Decoded(images(case.network.image, case.rows), case.network.event)
-    return _epoch(case, _moved(DataLoader(rows, case.batch, shuffle=True, num_workers=1), case))
+    return _epoch(case, _moved(DataLoader(rows, case.batch, shuffle=True, num_workers=1, worker_init_fn=_unbind), case))
+
+
+def _unbind(worker: int) -> None:
+    """Let a worker run on all cores, also where the threads of this process are bound to theirs."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 
 def loader(case: Case) -> float:

@@ -1,4 +1,8 @@
-"""Tables: each module's `table(setting)` measures and returns one."""
+"""Tables: each module's `table(setting)` measures and returns one.
+
+Those in `BOUND` do arithmetic alone, and their threads stay on their cores: a thread that is moved to the core of the other one
+makes every short operation wait, for seconds, and whose turn that is in is chance.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ NAMES = (
     "processes",
     "startup",
 )
+BOUND = ("training", "precision", "arithmetic", "importance", "evaluation")
 
 
 def load(name: str) -> Callable[[Setting], Table]:
