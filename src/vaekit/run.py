@@ -29,9 +29,9 @@ from vaekit.model import VAE
 from vaekit.objectives import ELBO, Objective
 from vaekit.report import report as write_report
 from vaekit.shapes import numel
-from vaekit.training import Progress, Settings, Trainer
+from vaekit.training import Progress, Settings
 from vaekit.training.checkpoint import load as load_checkpoint
-from vaekit.training.processes import by_first, is_first, make_fabric
+from vaekit.training.processes import by_first, is_first
 from vaekit.training.recorder import METRICS, RATES, History, read_table
 from vaekit.training.saving import CHECKPOINTS, LAST, weights
 
@@ -221,6 +221,9 @@ def fit(
         RunError: if the folder holds another run, or, to resume, none.
         NonFiniteError: if a NaN or an infinity appears.
     """
+    from vaekit.training.engine import make_fabric
+    from vaekit.training.loop import Trainer
+
     objective, chosen = objective or ELBO(), make_settings(settings)
     dataset = (data if isinstance(data, Dataset) else data_room.open(data)).prepared_for(model.likelihood)
     check_fits(model, dataset)

@@ -16,10 +16,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -29,6 +28,9 @@ from vaekit.training.meter import Kept, kept_of
 from vaekit.training.settings import Settings
 from vaekit.training.step import Step, accepts
 from vaekit.training.watching import HostReads
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 WARM = 3
 NORM = "gradient_norm"

@@ -26,13 +26,14 @@ from vaekit.model import VAE
 from vaekit.objectives import Objective, Terms
 from vaekit.sharing import shared_batch
 from vaekit.training.display import Display
+from vaekit.training.engine import ShardedStrategy, make_fabric
 from vaekit.training.graph import NORM, Capture, GraphedStep, make_capture
 from vaekit.training.meter import Meter, Reading, Row
-from vaekit.training.processes import Agreement, Wish, make_fabric
+from vaekit.training.processes import Agreement, Wish
 from vaekit.training.recorder import Recorder
 from vaekit.training.saving import CHECKPOINTS, LAST, Progress, Saver
 from vaekit.training.settings import Settings
-from vaekit.training.sharded import ShardedStrategy, gathered, whole
+from vaekit.training.sharded import gathered, whole
 from vaekit.training.snapshots import Snapshots
 from vaekit.training.step import Pass, Step, first_non_finite, make_optimizer
 from vaekit.training.stop import Stop

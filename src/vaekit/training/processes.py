@@ -1,53 +1,27 @@
-"""The processes of a job: starting them, doing once what only the first may do, and agreeing when to stop and to save."""
+"""The processes of a job: doing once what only the first may do, and agreeing when to stop and to save."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.strategy import Strategy
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from vaekit.errors import ConfigError, VaekitError
-from vaekit.training.settings import Settings
-from vaekit.training.sharded import ShardedStrategy
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Result = TypeVar("Result")
 SECONDS, MOST_STEPS = 0.5, 1000
 
 
-def make_fabric(settings: Settings) -> Fabric:
-    """Make and launch Lightning Fabric for the chosen devices and precision; from here on, all processes run.
-
-    Raises:
-        ConfigError: if there are no such devices, or their combination is not possible.
-    """
-    chosen = {name: getattr(settings, name) for name in ("accelerator", "devices", "nodes", "strategy", "precision")}
-    try:
-        fabric = Fabric(
-            accelerator=settings.accelerator,
-            devices=settings.devices,
-            num_nodes=settings.nodes,
-            strategy=_strategy(settings),
-            precision=settings.precision,  # type: ignore[arg-type]
-        )
-        fabric.launch()
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise ConfigError(f"Lightning Fabric refuses {chosen}: {error}") from error
-    return fabric
-
-
-def _strategy(settings: Settings) -> str | Strategy:
-    """Return Fabric's strategy by its name, or vaekit's own for sharded models, which takes the place of Fabric's older one."""
-    return ShardedStrategy(settings.devices * settings.nodes) if settings.strategy == "fsdp" else settings.strategy
-
-
 def is_first() -> bool:
     """Tell whether this is the process that writes files and speaks."""
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+
     return not getattr(rank_zero_only, "rank", 0)
 
 

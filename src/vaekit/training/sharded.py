@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from torch import Tensor, nn
 
 from vaekit.errors import ConfigError
@@ -22,17 +21,6 @@ from vaekit.objectives import Terms
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
-
-
-class ShardedStrategy(ModelParallelStrategy):
-    """Lightning Fabric's strategy for sharded models, for a `Pass` of any vaekit model.
-
-    Arguments:
-        processes: how many processes take part, over all nodes.
-    """
-
-    def __init__(self, processes: int) -> None:
-        super().__init__(shard, data_parallel_size=processes, tensor_parallel_size=1)
 
 
 def shard(module: nn.Module, mesh: DeviceMesh) -> nn.Module:

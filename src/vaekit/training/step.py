@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric.strategies.strategy import Strategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -18,6 +17,9 @@ from vaekit.training.adam import AdamSteps, suits
 from vaekit.training.average import WeightAverage
 from vaekit.training.settings import Settings
 from vaekit.training.sharded import gathered, is_split
+
+if TYPE_CHECKING:
+    from lightning_fabric.strategies.strategy import Strategy
 
 
 class Pass(nn.Module):

@@ -1,0 +1,51 @@
+"""Lightning Fabric, which starts a job's processes, moves things to their devices and casts them to their precision.
+
+It takes seconds to import, so only what trains imports this module.
+"""
+
+from __future__ import annotations
+
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+from lightning_fabric.strategies.strategy import Strategy
+
+from vaekit.errors import ConfigError
+from vaekit.training.settings import Settings
+from vaekit.training.sharded import shard
+
+
+class ShardedStrategy(ModelParallelStrategy):
+    """Lightning Fabric's strategy for sharded models, for a `Pass` of any vaekit model.
+
+    Arguments:
+        processes: how many processes take part, over all nodes.
+    """
+
+    def __init__(self, processes: int) -> None:
+        super().__init__(shard, data_parallel_size=processes, tensor_parallel_size=1)
+
+
+def make_fabric(settings: Settings) -> Fabric:
+    """Make and launch Lightning Fabric for the chosen devices and precision; from here on, all processes run.
+
+    Raises:
+        ConfigError: if there are no such devices, or their combination is not possible.
+    """
+    chosen = {name: getattr(settings, name) for name in ("accelerator", "devices", "nodes", "strategy", "precision")}
+    try:
+        fabric = Fabric(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.nodes,
+            strategy=_strategy(settings),
+            precision=settings.precision,  # type: ignore[arg-type]
+        )
+        fabric.launch()
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise ConfigError(f"Lightning Fabric refuses {chosen}: {error}") from error
+    return fabric
+
+
+def _strategy(settings: Settings) -> str | Strategy:
+    """Return Fabric's strategy by its name, or vaekit's own for sharded models, which takes the place of Fabric's older one."""
+    return ShardedStrategy(settings.devices * settings.nodes) if settings.strategy == "fsdp" else settings.strategy
