@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 import vaekit as vk
+from vaekit.commands.parsing import parse_fit
 from vaekit.data import Binarize, Dataset
 from vaekit.errors import ConfigError
 from vaekit.objectives import ELBO, IWAE, L2, Linear, Objective
@@ -183,7 +184,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str | None]] = {
     "statistics": ({"every_step": True}, {}, "`every_step`"),
     "compilation": ({"compile": True}, {}, "`compile`"),
     "another optimiser": ({"optimizer": torch.optim.SGD}, {}, "no option `capturable`"),
-    "switched off": ({"optimizer": partial(torch.optim.Adam, capturable=False)}, {}, "or it is off"),
+    "every default given": ({"optimizer": partial(torch.optim.Adam, capturable=False, fused=None)}, {}, None),
 }
 
 
@@ -192,6 +193,13 @@ def test_settings_that_cannot_be_recorded_say_why(case: str) -> None:
     settings, fabric, reason = REFUSED[case]
     found = obstacle(Settings(**settings), SimpleNamespace(**{"world_size": 1, **fabric}))
     assert found is None if reason is None else reason in (found or "")
+
+
+def test_the_optimisers_of_commands_are_recorded() -> None:
+    flags, _ = parse_fit(["digits"])
+    capture = Taping()
+    trained(None, capture, epochs=6, optimizer=flags.optimizer)
+    assert capture.replayed
 
 
 @pytest.mark.parametrize("settings", [{"accumulate": 2}, {"cuda_graph": False}])

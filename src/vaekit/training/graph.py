@@ -264,7 +264,7 @@ def obstacle(settings: Settings, fabric: Fabric) -> str | None:
         "`precision` 16-mixed reads the scale of its loss": settings.precision == "16-mixed",
         "`every_step` is set": settings.every_step,
         "`compile` is set": settings.compile,
-        "`optimizer` has no option `capturable`, or it is off": not accepts(settings.optimizer, "capturable"),
+        "`optimizer` has no option `capturable`": not accepts(settings.optimizer, "capturable"),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 

@@ -52,10 +52,14 @@ def make_optimizer(
 
 
 def accepts(factory: Callable[..., Optimizer], option: str) -> bool:
-    """Tell whether what a factory makes has an option, which the factory does not switch off."""
+    """Tell whether what a factory makes has an option, which the factory does not switch off.
+
+    A factory may give every default, as those of the command line do: an option that is off by default is not switched off.
+    """
     target = next((a for a in getattr(factory, "args", ()) if isinstance(a, type)), getattr(factory, "func", factory))
-    switched_off = isinstance(factory, partial) and factory.keywords.get(option) is False
-    return option in inspect.signature(target).parameters and not switched_off
+    known = inspect.signature(target).parameters
+    given = factory.keywords if isinstance(factory, partial) else {}
+    return option in known and (given.get(option) is not False or known[option].default is False)
 
 
 class Step:
