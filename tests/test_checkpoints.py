@@ -78,6 +78,25 @@ def test_a_signal_leaves_a_run_that_resumes_exactly(tmp_path: Path, number: int,
     assert tables(tmp_path / "whole") == tables(tmp_path / "stopped")
 
 
+class KilledInValidation(vk.objectives.Objective):
+    """Fails as soon as an epoch is over."""
+
+    def __call__(self, model: vk.VAE, x: Tensor, *context: Tensor) -> vk.objectives.Terms:
+        if not model.training:
+            raise RuntimeError("killed")
+        return ELBO()(model, x, *context)
+
+
+def test_a_run_killed_between_its_last_batch_and_the_judgement_resumes_exactly(tmp_path: Path) -> None:
+    fitted(tmp_path / "whole", 2, objective=ELBO())
+    with pytest.raises(RuntimeError, match="killed"):
+        fitted(tmp_path / "killed", 2, objective=KilledInValidation(), save_minutes=0)
+    assert checkpoint.load(tmp_path / "killed" / LAST)["progress"]["batch"] == 4
+    fitted(tmp_path / "killed", 2, resume=True, objective=ELBO())
+    assert same(*(checkpoint.load(tmp_path / name / LAST) for name in ("whole", "killed")))
+    assert tables(tmp_path / "whole") == tables(tmp_path / "killed")
+
+
 def test_rows_written_after_the_checkpoint_are_cut_off(tmp_path: Path) -> None:
     fitted(tmp_path / "run", 2)
     before = tables(tmp_path / "run")
@@ -146,6 +165,15 @@ def test_patience_stops_and_the_best_weights_come_back(tmp_path: Path) -> None:
     assert same(dict(run.model.state_dict()), best)
 
 
+@pytest.mark.parametrize(("patience", "epochs"), [(1, 3), (2, 4), (None, 4)])
+def test_more_patience_goes_on_with_a_run_that_stopped_early(tmp_path: Path, patience: int | None, epochs: int) -> None:
+    objective = Validates([5.0, 3.0, 4.0, 2.5])
+    fitted(tmp_path / "run", 4, objective=objective, patience=1)
+    run = fitted(tmp_path / "run", 4, resume=True, objective=objective, patience=patience)
+    assert run.progress is not None
+    assert (run.progress.epoch, run.progress.finished) == (epochs, epochs == 3)
+
+
 def test_the_average_is_what_is_evaluated_and_returned(tmp_path: Path) -> None:
     run = fitted(tmp_path / "run", 2, ema=0.5, keep_best=0)
     saved = checkpoint.load(tmp_path / "run" / LAST)
@@ -170,6 +198,15 @@ def test_resuming_with_another_model_is_refused(tmp_path: Path) -> None:
     other = tiny_model(posterior=vk.posteriors.DiagonalNormal(vk.networks.MLP(6, 9, 4)))
     with pytest.raises(RunError, match="was written by another model or optimiser"):
         vk.fit(other, ELBO(), tiny_data(), run=tmp_path / "run", resume=True, epochs=2, **QUIET)
+
+
+def test_other_batches_within_an_epoch_are_refused(tmp_path: Path) -> None:
+    fitted(tmp_path / "run", 3, objective=StopAt(5, signal.SIGTERM))
+    with pytest.raises(RunError, match="after batch 2 of an epoch of 4, and an epoch would now have 7"):
+        fitted(tmp_path / "run", 3, resume=True, objective=ELBO(), batch_size=8)
+    fitted(tmp_path / "run", 2, resume=True, objective=ELBO())
+    fitted(tmp_path / "run", 3, resume=True, objective=ELBO(), batch_size=8)
+    assert checkpoint.load(tmp_path / "run" / LAST)["model"]["step"] == 4 + 4 + 7
 
 
 @pytest.fixture

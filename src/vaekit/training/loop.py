@@ -156,12 +156,10 @@ class Trainer:
                 self.step.update()
             self._advance_schedule(each_step=True)
             self.progress.batch = index + 1
-            if reports:
+            if reports or last:
                 self._report(norm)
             if self._wants_to_stop() and not last:
                 return False
-        if len(self.meter):
-            self._report(norm)
         return True
 
     def _batch(self, batch: Batch, weight: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,9 +114,19 @@ class Saver:
         return f"in `{self.folder / LAST}`" if self.folder else "lost, because this run has no folder"
 
     def restore(self, path: Path) -> Mapping[str, int]:
-        """Continue from a checkpoint; return the lengths of the tables at its moment."""
+        """Continue from a checkpoint; return the lengths of the tables at its moment.
+
+        Raises:
+            RunError: if it is of another model, or lies within an epoch of other batches.
+        """
         trainer = self.trainer
         tree = by_first(trainer.fabric, lambda: checkpoint.load(path))
+        batch, before, now = tree["progress"]["batch"], tree.get("steps", trainer.loader.steps), trainer.loader.steps
+        if batch and before != now:
+            raise RunError(
+                f"`{path}` lies after batch {batch} of an epoch of {before}, and an epoch would now have {now}. Resume with the "
+                f"`batch_size` and the data that the run had; they can be changed between epochs."
+            )
         try:
             _take_weights(trainer.model, tree["model"])
             _take_state(trainer.optimizer, tree["optimizer"])
@@ -131,8 +141,7 @@ class Saver:
             ]
         trainer.strategy.precision.load_state_dict(tree["precision"])
         trainer.meter.restore(tree["meter"], trainer.device, counted=trainer.fabric.is_global_zero)
-        progress = {**tree["progress"], "interrupted": None}
-        trainer.progress = Progress(**{**progress, "best": [(loss, name) for loss, name in progress["best"]]})
+        trainer.progress = _taken_up(tree["progress"], trainer.settings.patience)
         _set_random_state(tree["random"], trainer)
         lengths: Mapping[str, int] = tree["tables"]
         return lengths
@@ -154,6 +163,7 @@ class Saver:
             "precision": trainer.strategy.precision.state_dict(),
             "meter": trainer.meter.state(),
             "progress": asdict(trainer.progress),
+            "steps": trainer.loader.steps,
             "random": _random_states(trainer),
             "tables": recorder.state() if recorder else {},
         }
@@ -181,6 +191,12 @@ def _take_state(optimizer: Optimizer, state: Any) -> None:
     optimizer.load_state_dict({**state, "param_groups": groups})
     for weight, values in optimizer.state.items():
         values.update({name: scattered(v, weight) for name, v in values.items() if isinstance(v, torch.Tensor)})
+
+
+def _taken_up(progress: Mapping[str, Any], patience: int | None) -> Progress:
+    """Make what a checkpoint tells of a run's progress into that of one which goes on, with a patience of its own."""
+    known = Progress(**{**progress, "best": [(loss, name) for loss, name in progress["best"]]})
+    return replace(known, interrupted=None, finished=patience is not None and known.waited >= patience)
 
 
 def _random_states(trainer: Trainer) -> list[dict[str, Any]]:
