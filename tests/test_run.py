@@ -133,6 +133,20 @@ def test_report_writes_figures_and_a_page(home: Path, tmp_path: Path) -> None:
     written = [Path(line.removeprefix("wrote ")) for line in end.out.splitlines()]
     assert written[-1] == tmp_path / "run" / "report.html"
     assert all(path.stat().st_size for path in written)
+    assert "`--limit` is 0" in refused("report", tmp_path / "run", "--limit=0")
+
+
+def test_a_judgement_says_what_it_is_of(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "runs" / "vectors", tmp_path / "run")
+    run = vk.load(tmp_path / "run")
+    run.evaluate("all", samples=2)
+    told = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert (told["checkpoint"], told["data"], told["split"]) == (
+        run.checkpoint,
+        "vectors",
+        ["train", "validation", "test"],
+    )
+    assert "train, validation, test, 60 examples" in run.report(limit=5).read_text()
 
 
 LABELS = {"classes": ("--label=green",), "factors": ("--label=0.5,-1",)}

@@ -7,6 +7,7 @@ Loading imports the classes that `model.yaml` names, and unpickles nothing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -51,6 +52,7 @@ class Run:
         progress: where training stands; None for a run that was loaded.
         checkpoint: what the weights are, in words.
         evaluation: the newest judgement, None if there is none.
+        judged: what that is of: the checkpoint, the data's name, and the splits.
     """
 
     model: VAE
@@ -60,6 +62,7 @@ class Run:
     progress: Progress | None = None
     checkpoint: str = "last"
     evaluation: Evaluation | None = None
+    judged: dict[str, Any] = field(default_factory=dict)
     _drawn: tuple[object, list[drawing.Illustration]] | None = field(default=None, repr=False)
 
     @property
@@ -83,8 +86,8 @@ class Run:
             seed: of all draws.
             progress: called with the number of examples done.
         """
-        data = self.needs_data()
-        parts = [data.batches(name, EVALUATED_AT_ONCE, self.model.step.device) for name in self.parts(split)]
+        data, splits = self.needs_data(), self.parts(split)
+        parts = [data.batches(name, EVALUATED_AT_ONCE, self.model.step.device) for name in splits]
         evaluation = evaluate(
             self.model,
             chain.from_iterable(parts),
@@ -94,8 +97,10 @@ class Run:
             progress=progress,
         )
         self.evaluation = evaluation
+        self.judged = {"checkpoint": self.checkpoint, "data": data.name, "split": splits}
         if self.folder is not None:
-            write_text(self.folder / "evaluation.json", evaluation.to_json() + "\n")
+            written = json.dumps({**evaluation.as_dict(), **self.judged}, indent=2, allow_nan=False)
+            write_text(self.folder / "evaluation.json", written + "\n")
         return evaluation
 
     def illustrate(
@@ -137,10 +142,10 @@ class Run:
         return [drawing.save(i.picture, folder / f"{i.name}.png") for i in self.illustrate(limit, span, split)]
 
     def report(self, *, samples: int = 128, limit: int = 2000, span: Span | None = None, split: str = "test") -> Path:
-        """Write `report.html`: the model, its numbers on the test split, all figures and the configuration, in one file.
+        """Write `report.html`: the model, its newest numbers, all figures and the configuration, in one file.
 
         Arguments:
-            samples: importance samples per example, where the run was not evaluated yet.
+            samples: importance samples per example, where the run was not evaluated yet; then the test split is.
             limit: how many examples the figures show at most.
             span: the range of both axes of the linear manifold.
             split: whose examples the figures show.
@@ -153,7 +158,7 @@ class Run:
             folder / "report.html",
             title=f"{data.name}: {folder.name}",
             summary=summary,
-            evaluation=evaluation,
+            evaluation={", ".join(self.judged.get("split", ())): evaluation},
             figures=self.illustrate(limit, span, split),
             history=self.history,
             configuration=(folder / CONFIG).read_text(encoding="utf-8"),

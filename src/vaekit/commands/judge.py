@@ -11,6 +11,7 @@ from rich.console import Console
 
 import vaekit
 from vaekit.commands.calling import call
+from vaekit.errors import ConfigError
 
 
 def evaluate(arguments: Sequence[str]) -> None:
@@ -45,17 +46,18 @@ def _evaluate(
         json: print JSON, and nothing else.
     """
     fitted = vaekit.load(run, data=data, checkpoint=checkpoint)
-    judged = fitted.parts(split)
     with Console(stderr=True).status("evaluating") as status:
         evaluation = fitted.evaluate(
             split, samples=samples, seed=seed, progress=lambda done: status.update(f"evaluated {done:,} examples")
         )
-    told = {"run": str(run), "checkpoint": fitted.checkpoint, "data": fitted.needs_data().name, "split": judged}
+    told = {"run": str(run), **fitted.judged}
     if json:
         print(json_format.dumps({**evaluation.as_dict(), **told}, indent=2, allow_nan=False))
         return
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{run}, weights: {fitted.checkpoint}; {told['data']}, split: {', '.join(judged)}", markup=False)
+    console.print(
+        f"{run}, weights: {told['checkpoint']}; {told['data']}, split: {', '.join(told['split'])}", markup=False
+    )
     console.print(evaluation)
 
 
@@ -68,6 +70,8 @@ def _report(run: Path, *, checkpoint: str = "best", samples: int = 128, limit: i
         samples: importance samples per example.
         limit: how many examples the figures show at most; as `vaekit fit` was told if absent.
     """
+    if limit is not None and limit < 1:
+        raise ConfigError(f"`--limit` is {limit}; it is at least 1.")
     fitted = vaekit.load(run, checkpoint=checkpoint)
     shown = figure_flags(run) | ({} if limit is None else {"limit": limit})
     for path in (*fitted.figures(**shown), fitted.report(samples=samples, **shown)):
