@@ -20,6 +20,7 @@ from pictures import paint, paint_ten
 
 from vaekit.data import cache, images
 from vaekit.data.decoding import Geometry, decode_block
+from vaekit.data.reading import settled
 from vaekit.data.source import Decoding
 from vaekit.errors import DataError
 
@@ -30,6 +31,11 @@ def decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Decoding:
     monkeypatch.setattr(cache, "BLOCK", 4)
     monkeypatch.setattr(cache, "FLUSH_SECONDS", 0.0)
     return Decoding(cache=tmp_path / "cache", workers=1)
+
+
+def test_a_cache_in_the_home_folder_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert settled({"options": Decoding(cache=Path("~/cache"))})["options"].cache == tmp_path / "cache"
 
 
 @pytest.fixture

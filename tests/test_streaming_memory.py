@@ -79,7 +79,7 @@ def peaks(few: Path, many: Path) -> tuple[int, int]:
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 @pytest.mark.parametrize("kind", SOURCES)
 def test_memory_does_not_grow_with_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setenv("VAEKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     few, many = (SOURCES[kind](tmp_path, factor * ROWS) for factor in (1, 10))
     ((before, after),) = run_job(1, peaks, few, many)
     assert after - before < LIMIT

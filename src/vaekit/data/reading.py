@@ -78,7 +78,7 @@ def settled(opened_by: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(options, ArrayFile) and options.labels is not None:
         options = replace(options, labels=absolute(options.labels))
     if isinstance(options, Decoding) and options.cache is not None:
-        options = replace(options, cache=options.cache.absolute())
+        options = replace(options, cache=options.cache.expanduser().absolute())
     return {**opened_by, "source": source, "options": options}
 
 
