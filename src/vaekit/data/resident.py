@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaekit.data.batches import Batch, Loader, part
-from vaekit.errors import ConfigError, DataError
+from vaekit.data.batches import Batch, Loader, count_steps, part
 
 
 class ResidentLoader(Loader):
@@ -28,6 +27,10 @@ class ResidentLoader(Loader):
         seed: seeds the order, with the epoch's index.
         rank: which of the processes this one is.
         world: how many processes share each batch.
+
+    Raises:
+        ConfigError: if a batch would have no row.
+        DataError: if there are no rows.
 
     Example:
         >>> loader = ResidentLoader(torch.arange(5.0)[:, None], (), lambda x: x, 2, seed=0)
@@ -46,15 +49,9 @@ class ResidentLoader(Loader):
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        if batch_size < 1:
-            raise ConfigError(f"`batch_size` is {batch_size}; a batch has at least 1 row.")
-        if not len(x):
-            raise DataError(
-                "The training split has no rows. Give it some by smaller `validation` and `test` fractions."
-            )
+        self.steps = count_steps(len(x), batch_size)
         self.x, self.context, self.prepare = x, tuple(context), prepare
         self.batch_size, self.seed, self.rank, self.world = batch_size, seed, rank, world
-        self.steps = -(-len(x) // batch_size)
 
     def order(self, index: int) -> Tensor:
         """Return the order of the rows in an epoch, shape (N,): a function of the seed and the epoch's index alone."""
