@@ -83,7 +83,7 @@ class Run:
         Arguments:
             split: "test", "validation" or "train", where it is empty the first of these that is not; or "all".
             samples: importance samples per example.
-            seed: of all draws.
+            seed: of the draws of latents; noise of the data is the same in every evaluation.
             progress: called with the number of examples done.
         """
         data, splits = self.needs_data(), self.parts(split)

@@ -42,7 +42,7 @@ def _evaluate(
         split: test, validation or train; where it is empty, the first of these that is not; or all.
         samples: importance samples per example.
         checkpoint: best, last, or the name of a file in the run's checkpoints.
-        seed: of all draws.
+        seed: of the draws of latents; noise of the data is the same in every evaluation.
         json: print JSON, and nothing else.
     """
     fitted = vaekit.load(run, data=data, checkpoint=checkpoint)
