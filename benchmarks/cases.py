@@ -23,7 +23,7 @@ class Case:
         samples: latents an example in the importance-weighted bound; None for the evidence lower bound.
         precision: vaekit's number format.
         compiled: whether vaekit compiles the step.
-        fused: whether peers use Adam's fused implementation, as vaekit does unasked, where it can be passed on.
+        tuned: whether peers are tuned as vaekit is unasked: the fused Adam, and logits where Pyro's tutorial has probabilities.
         device: where it runs.
     """
 
@@ -34,7 +34,7 @@ class Case:
     samples: int | None = None
     precision: str = "32-true"
     compiled: bool = False
-    fused: bool = False
+    tuned: bool = False
     device: str = "cpu"
 
     @property

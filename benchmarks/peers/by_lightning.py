@@ -28,7 +28,7 @@ class Module(LightningModule):
 
     def __init__(self, case: Case) -> None:
         super().__init__()
-        self.plain, self.fused = Plain(case), case.fused
+        self.plain, self.fused = Plain(case), case.tuned
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
         """Compute the loss of a batch."""

@@ -95,10 +95,7 @@ def _inference(case: Case) -> SVI:
         with pyro.plate("data", len(x)):
             zeros = x.new_zeros(len(x), case.network.latent)
             output = decoder(pyro.sample("z", dist.Normal(zeros, torch.ones_like(zeros)).to_event(1)))
-            family = (
-                dist.Bernoulli(logits=output) if case.network.binary else dist.Normal(output, torch.ones_like(output))
-            )
-            pyro.sample("x", family.to_event(width), obs=x)
+            pyro.sample("x", _likelihood(case, output).to_event(width), obs=x)
 
     def guide(x: Tensor) -> None:
         pyro.module("encoder", encoder)
@@ -106,4 +103,11 @@ def _inference(case: Case) -> SVI:
             loc, log_variance = encoder(x).chunk(2, -1)
             pyro.sample("z", dist.Normal(loc, torch.exp(0.5 * log_variance)).to_event(1))
 
-    return SVI(model, guide, Adam({"lr": 1e-3, "fused": case.fused or None}), Trace_ELBO())
+    return SVI(model, guide, Adam({"lr": 1e-3, "fused": case.tuned or None}), Trace_ELBO())
+
+
+def _likelihood(case: Case, output: Tensor) -> dist.TorchDistribution:
+    """Return the distribution of pixels, by probabilities as in the tutorial, or by logits where Pyro is tuned."""
+    if not case.network.binary:
+        return dist.Normal(output, torch.ones_like(output))
+    return dist.Bernoulli(logits=output) if case.tuned else dist.Bernoulli(output.sigmoid())

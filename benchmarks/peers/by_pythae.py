@@ -58,7 +58,7 @@ def epoch(case: Case) -> float:
         settings = BaseTrainerConfig(
             output_dir=folder,
             per_device_train_batch_size=case.batch,
-            optimizer_params={"fused": case.fused or None},
+            optimizer_params={"fused": case.tuned or None},
             learning_rate=1e-3,
             no_cuda=case.device == "cpu",
         )
