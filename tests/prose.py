@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +56,7 @@ def write_files(page: Path, folder: Path) -> None:
 def programs(page: Path) -> Iterator[tuple[Block, str | None]]:
     """Yield the blocks of Python that run, each with the output that the page shows."""
     every = blocks(page)
-    for block, following in zip(every, [*every[1:], None], strict=True):
+    for block, following in zip_longest(every, every[1:]):
         if block.language == "python" and not block.file:
             yield block, following.text if following and following.language == "text" else None
 

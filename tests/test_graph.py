@@ -115,6 +115,15 @@ def test_recorded_steps_have_the_bits_of_eager_ones(tmp_path: Path, variant: str
     assert same(*(outcome(tmp_path / name) for name in ("eager", "recorded")))
 
 
+def test_options_that_change_in_every_step_are_not_waited_for() -> None:
+    cycle = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=EXACT, total_steps=4 * EPOCHS)
+    settings: dict[str, Any] = {"schedule": cycle, "schedule_per_step": True}
+    trainer = trained(None, Taping(), **settings)
+    assert (trainer.graphed is not None and trainer.graphed.possible, trainer.taken) == (False, 4 * EPOCHS)
+    with pytest.raises(ConfigError, match="a schedule changes more than the learning rate in every step"):
+        trained(None, Taping(), cuda_graph=True, **settings)
+
+
 def test_recorded_runs_resume_exactly(tmp_path: Path) -> None:
     variant = VARIANTS["schedule by step, average, clip"]
     trained(tmp_path / "whole", **variant)

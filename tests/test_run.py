@@ -127,6 +127,12 @@ def test_what_evaluate_refuses(flags: list[str], told: str, runs: Path) -> None:
     assert told in refused("evaluate", runs / "vectors", *flags)
 
 
+@pytest.mark.parametrize("name", ["best-epoch0001", "best-epoch0001.safetensors"])
+def test_a_checkpoint_is_named_as_it_is_printed(name: str, runs: Path) -> None:
+    told = json.loads(done("evaluate", runs / "vectors", "--samples=2", "--json", f"--checkpoint={name}").out)
+    assert told["checkpoint"] == "best-epoch0001"
+
+
 def test_report_writes_figures_and_a_page(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "runs" / "images", tmp_path / "run")
     end = done("report", tmp_path / "run", "--samples=2", "--limit=20")
@@ -343,6 +349,18 @@ def test_resuming_in_another_folder_is_going_on(
 
 def test_a_used_folder_is_refused_before_data_is_opened(runs: Path) -> None:
     assert "is not empty. Resume the run in it" in refused("fit", "--data=absent", "--run", runs / "vectors")
+
+
+def test_a_run_that_wrote_no_checkpoint_is_begun_anew(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for name in ("config.yaml", "model.yaml"):
+        shutil.copy(home / "runs" / "vectors" / name, tmp_path / "run")
+    fitted(tmp_path / "run", f"--data={home / 'vectors.npy'}")
+    assert "is not empty" in refused("fit", f"--data={home / 'vectors.npy'}", "--run", tmp_path / "run")
+
+
+def test_a_recipe_beside_a_run_to_resume_is_refused(runs: Path) -> None:
+    assert "Leave out `digits`" in refused("fit", "digits", "--resume", runs / "vectors")
 
 
 def test_resuming_as_another_model_leaves_the_run_as_it_was(home: Path, tmp_path: Path) -> None:

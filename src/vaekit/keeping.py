@@ -57,10 +57,15 @@ def refuse_used(folder: Path | None, resume: bool | None) -> bool:
         raise RunError(f"There is no run to resume in `{folder}`. Name the folder of a run that was started.")
     if folder is None or (started and resume is not False):
         return started
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or _is_used(folder)):
         wayout = "Resume the run in it, or name" if started else "Name"
         raise RunError(f"`{folder}` is {'not empty' if folder.is_dir() else 'a file'}. {wayout} another folder.")
     return started
+
+
+def _is_used(folder: Path) -> bool:
+    """Tell whether a folder holds more than what a run writes before its first checkpoint."""
+    return any(path.name not in (CONFIG, MODEL, LIVE) for path in folder.iterdir())
 
 
 def claim(folder: Path | None, resume: bool | None) -> Place:

@@ -37,7 +37,7 @@ from vaekit.training.recorder import METRICS, RATES, History, read_table
 from vaekit.training.saving import CHECKPOINTS, LAST, weights
 
 Span: TypeAlias = tuple[float, float]
-EVALUATED_AT_ONCE = 256
+EVALUATED_AT_ONCE, SUFFIX = 256, ".safetensors"
 
 
 @dataclass
@@ -312,7 +312,7 @@ def load(
         model: a model like the fitted one, needed only where the configuration could not describe it.
         data: the data, if it was only in memory or has moved, or other data; it is split and transformed as the run's own was.
             Absent, that is opened again.
-        checkpoint: "best" (by validation loss; the last if none was kept), "last", or the name of a file in `checkpoints/`.
+        checkpoint: "best" (by validation loss; the last if none was kept), "last", or the name of one in `checkpoints/`.
         reopen: False leaves the data closed, for what needs the model alone.
 
     Raises:
@@ -364,7 +364,7 @@ def load_weights(run: Run, checkpoint: str) -> None:
         RunError: if there is no such checkpoint, or it is of another model.
     """
     folder = run.needs_folder() / CHECKPOINTS
-    name = {"last": LAST, "best": _best_name(folder)}.get(checkpoint, checkpoint)
+    name = {"last": LAST, "best": _best_name(folder)}.get(checkpoint) or f"{checkpoint.removesuffix(SUFFIX)}{SUFFIX}"
     if Path(name).name != name:
         raise RunError(f"`checkpoint` is {checkpoint!r}; name a file of `{folder}`, or best, or last.")
     take_weights(run, load_checkpoint(folder / name), name)
@@ -380,7 +380,7 @@ def take_weights(run: Run, tree: Mapping[str, Any], name: str) -> None:
         run.model.load_state_dict(weights(tree))
     except (RuntimeError, KeyError) as error:
         raise RunError(f"`{name}` of `{run.folder}` was written by another model: {error}") from error
-    run.checkpoint = name.removesuffix(".safetensors")
+    run.checkpoint = name.removesuffix(SUFFIX)
 
 
 def _best_name(folder: Path) -> str:

@@ -148,7 +148,9 @@ def _expanded(arguments: Sequence[str]) -> list[str]:
             raise ConfigError(f"`{given[0]}` is no recipe. To fit a model to it, write --data {given[0]}.")
         given[:1] = ["--config", str(recipes.find(given[0]))]
     for i, argument in enumerate(given):
-        if argument.startswith("--resume"):
+        if argument.partition("=")[0] == "--resume":
+            if not arguments[0].startswith("-"):
+                raise ConfigError(f"`--resume` takes up a run with its own flags. Leave out `{arguments[0]}`.")
             folder = Path(argument.partition("=")[2] or "".join(given[i + 1 : i + 2]) or "--resume")
             read_yaml(folder, CONFIG)
             return ["--config", str(folder / CONFIG), *given]

@@ -32,7 +32,7 @@ from vaekit.training.watching import HostReads
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-WARM = 3
+WARM, MOST_RENEWED = 3, 10
 NORM = "gradient_norm"
 
 
@@ -183,6 +183,7 @@ class GraphedStep:
         self.device = step.strategy.root_device
         self.rates = Rates(step.optimizer, self.device)
         self.options: object = None
+        self.renewed = 0
         self.seen: Counter[object] = Counter()
         self.recorded: dict[object, Recording] = {}
         self.possible = True
@@ -231,9 +232,12 @@ class GraphedStep:
 
     def _begin_anew_if_changed(self) -> None:
         options = [[v for k, v in g.items() if k not in ("params", "lr")] for g in self.step.optimizer.param_groups]
-        if options != self.options:
-            self.options = options
-            self._forget()
+        if options == self.options or not self.possible:
+            return
+        self.options, self.renewed = options, 0 if self.recorded else self.renewed + 1
+        self._forget()
+        if self.renewed > MOST_RENEWED:
+            self._give_up("a schedule changes more than the learning rate in every step")
 
     def _forget(self) -> None:
         self.seen.clear()
