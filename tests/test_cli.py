@@ -392,3 +392,14 @@ def test_what_a_command_prints(tmp_path: Path) -> None:
         "report.html",
     }
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["latent"] == 2
+
+
+def test_ctrl_c_outside_training_ends_quietly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupted(*source: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vaekit.data.open", interrupted)
+    monkeypatch.setattr("vaekit.commands.fit.data_room.open", interrupted)
+    monkeypatch.chdir(tmp_path)
+    end = vaekit("data", "digits")
+    assert (end.code, end.out) == (130, "")

@@ -395,14 +395,3 @@ def test_a_signal_leaves_a_run_that_resumes_to_the_same_bits(number: int, home: 
     fitted(tmp_path / "whole", *flags, f"--epochs={epochs}")
     assert same_weights(tmp_path / "whole", tmp_path / "stopped")
     assert metrics.read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
-
-
-def test_ctrl_c_outside_training_ends_quietly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def interrupted(*source: object, **options: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("vaekit.data.open", interrupted)
-    monkeypatch.setattr("vaekit.commands.fit.data_room.open", interrupted)
-    monkeypatch.chdir(tmp_path)
-    end = vaekit("data", "digits")
-    assert (end.code, end.out) == (130, "")
