@@ -44,13 +44,6 @@ def test_help_is_quick_and_imports_no_torch(words: list[str]) -> None:
     assert (float(seconds) < 0.5, torch, end.stderr) == (True, "False", "")
 
 
-def test_what_does_not_train_imports_no_lightning() -> None:
-    program = "import sys, vaekit; vaekit.load, vaekit.training.Settings; print('lightning_fabric' in sys.modules)"
-    assert (
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
-    )
-
-
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [

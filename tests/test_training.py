@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -217,3 +219,10 @@ def test_a_compiled_model_takes_the_same_steps() -> None:
         return [p.detach() for p in model.parameters()]
 
     torch.testing.assert_close(weights(True), weights(False), rtol=1e-4, atol=1e-5)
+
+
+def test_what_does_not_train_imports_no_lightning() -> None:
+    program = "import sys, vaekit; vaekit.load, vaekit.training.Settings; print('lightning_fabric' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
+    )
