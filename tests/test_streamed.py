@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -250,6 +251,43 @@ class TestLoader:
         assert next(items) == 1
         with pytest.raises(DataError, match="damaged"):
             next(items)
+
+
+PEAK = """
+import resource, sys, torch, numpy as np
+from pathlib import Path
+from vaekit.data import rows
+from vaekit.data.streamed import StreamedLoader
+torch.set_num_threads(1)
+def status(key):
+    return int(next(line for line in Path("/proc/self/status").read_text().splitlines() if key in line).split()[1])
+x, limit = np.load(sys.argv[1], mmap_mode="r"), int(sys.argv[2])
+loader = StreamedLoader(x, (), lambda batch: batch.float(), 64, device=torch.device("cpu"), seed=0)
+before, total = status("VmHWM"), 0.0
+resource.setrlimit(resource.RLIMIT_DATA, ((status("VmData") << 10) + limit,) * 2)
+for held in loader.epoch(0):
+    batch = held.given[0]
+    total += float(batch.sum(dtype=torch.float64))
+for i in range(0, len(x), 512):
+    total -= float(rows.stored(x)[i:i + 512].sum(dtype="float64"))
+assert total == 0, total
+print((status("VmHWM") - before) << 10)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+def test_peak_memory_is_flat(tmp_path: Path) -> None:
+    """Data of one and of ten times a limit on the memory takes the same memory, within the limit."""
+    limit, grown = 160 * 2**20, []
+    for times in (1, 10):
+        array = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (times * limit // 12288, 3, 64, 64))
+        array[:] = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), np.uint8)
+        array.flush()
+        command = [sys.executable, "-c", PEAK, str(tmp_path / "x.npy"), str(limit)]
+        grown.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    assert max(grown) < limit
+    assert grown[1] < 1.5 * grown[0]
 
 
 class TestHub:
