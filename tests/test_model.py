@@ -44,6 +44,12 @@ DRAWS: dict[str, Callable[[VAE, Tensor, torch.Generator], Tensor]] = {
 }
 
 
+def drawn(q: Distribution) -> Tensor:
+    """Draw three samples with the same noise every time."""
+    torch.manual_seed(1)
+    return q.rsample((3,))
+
+
 @pytest.fixture
 def model() -> VAE:
     """Give a model with batch normalisation in both networks, in training mode, part of it frozen in evaluation mode."""
@@ -102,6 +108,19 @@ def test_encoding_gives_the_mean_or_a_draw(posterior):
     draws = torch.stack([model.encode(x, sample=True) for _ in range(400)])
     error = 4 * (q.variance / len(draws)).sqrt()
     assert ((draws.mean(0) - q.mean).abs() <= error + 1e-6).all()
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("posterior", cases(POSTERIORS))
+def test_latents_and_densities_of_networks_in_half_precision_are_in_single_precision(posterior, half):
+    q, x = compose(posterior=posterior).posterior, binary_images()
+    with torch.autocast("cpu", half):
+        q = q(x)
+        z = drawn(q)
+        log_density = q.log_prob(z)
+    assert z.dtype == log_density.dtype == torch.float32
+    assert torch.equal(z, drawn(q))
+    torch.testing.assert_close(log_density, q.log_prob(z))
 
 
 def test_reconstruction_decodes_the_code():

@@ -16,10 +16,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaekit.errors import ShapeError
+
+HALF = (torch.float16, torch.bfloat16)
 
 
 class Conditional(nn.Module, ABC):
@@ -58,8 +61,18 @@ def unvalidated(model: nn.Module) -> Iterator[None]:
             factor.validate_args = flag
 
 
+def widened(output: Tensor) -> Tensor:
+    """Read what a network computed in half precision in single precision, so that densities and rates are not rounded to it.
+
+    Example:
+        >>> widened(torch.zeros(1, dtype=torch.bfloat16)).dtype
+        torch.float32
+    """
+    return output.float() if output.dtype in HALF else output
+
+
 def split(output: Tensor, parts: int, owner: str, meaning: str) -> tuple[Tensor, ...]:
-    """Cut a network's output, shape (B, parts * D), into its parameters.
+    """Cut a network's output, shape (B, parts * D), into its parameters, in single precision at least.
 
     Raises:
         ShapeError: if the output is not a batch of vectors or its width is not a multiple of `parts`.
@@ -71,4 +84,4 @@ def split(output: Tensor, parts: int, owner: str, meaning: str) -> tuple[Tensor,
             f"`network` returned shape {tuple(output.shape)} for {owner}, which needs (batch, {parts} D) for D latents "
             f"({meaning}). For {latents} latents, end the network with {parts * latents}."
         )
-    return output.chunk(parts, -1)
+    return widened(output).chunk(parts, -1)

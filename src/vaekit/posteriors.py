@@ -10,10 +10,9 @@ from math import isqrt
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import MultivariateNormal
 
 from vaekit import distributions
-from vaekit.conditional import Conditional, split
+from vaekit.conditional import Conditional, split, widened
 from vaekit.distributions.special import bounded
 from vaekit.errors import ShapeError
 from vaekit.schedules import Exponential, Scheduled, value_at
@@ -71,8 +70,8 @@ class FullNormal(Conditional):
         """How many features the network must end with for this many latents."""
         return latent * (latent + 3) // 2
 
-    def forward(self, *given: Tensor) -> MultivariateNormal:
-        output: Tensor = self.network(*given)
+    def forward(self, *given: Tensor) -> distributions.FullNormal:
+        output = widened(self.network(*given))
         latent = (isqrt(9 + 8 * output.shape[-1]) - 3) // 2
         if output.ndim != 2 or self.features(latent) != output.shape[-1]:
             raise ShapeError(
@@ -84,7 +83,7 @@ class FullNormal(Conditional):
         row, column = torch.tril_indices(latent, latent, -1, device=output.device)
         factor = torch.diag_embed(bounded(diagonal, MAX_LOG_SCALE).exp())
         factor = factor.index_put((torch.arange(len(output), device=output.device)[:, None], row, column), below)
-        return MultivariateNormal(loc, scale_tril=factor, validate_args=self.validate_args)
+        return distributions.FullNormal(loc, scale_tril=factor, validate_args=self.validate_args)
 
 
 class Delta(Conditional):

@@ -11,7 +11,7 @@ from vaekit.distributions.discrete import Categorical
 from vaekit.distributions.elements import Elements
 from vaekit.distributions.logistic import DiscretizedLogisticMixture
 from vaekit.distributions.mixed import Mixed
-from vaekit.distributions.normal import DiagonalNormal, StandardNormal
+from vaekit.distributions.normal import DiagonalNormal, FullNormal, StandardNormal
 from vaekit.distributions.real import Laplace, LocationScale, LogNormal, Normal, StudentT
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "DiagonalNormal",
     "DiscretizedLogisticMixture",
     "Elements",
+    "FullNormal",
     "Laplace",
     "LocationScale",
     "LogNormal",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaekit.conditional import Conditional
+from vaekit.conditional import Conditional, widened
 from vaekit.errors import DataError, ShapeError
 from vaekit.shapes import Shape, apply_to_latents, as_shape
 
@@ -95,8 +95,7 @@ class Likelihood(Conditional):
         return parameters.unbind(lead)
 
     def _applied(self, z: Tensor, *context: Tensor) -> Tensor:
-        output = apply_to_latents(self.network, z, *context)
-        return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
+        return widened(apply_to_latents(self.network, z, *context))
 
     def _checked(self, output: Tensor) -> Tensor:
         if output.shape[-1] != prod(self.features):
