@@ -43,6 +43,20 @@ def vaekit(*words: object) -> Outcome:
     return Outcome(code, out.getvalue(), err.getvalue())
 
 
+def done(*words: object) -> Outcome:
+    """Run a command that must succeed."""
+    end = vaekit(*words)
+    assert end.code == 0, end.err
+    return end
+
+
+def refused(*words: object) -> str:
+    """Run a command that must be refused in one line; return the line."""
+    end = vaekit(*words)
+    assert (end.code, end.err.count("\n")) == (2, 1), end
+    return end.err
+
+
 def fitted(run: Path, *flags: object) -> Path:
     """Fit a small model by command, and return the run's folder."""
     end = vaekit("fit", *SMALL, *flags, "--run", run)

@@ -1,21 +1,18 @@
-"""A run's folder at work: judged, used, resumed, interrupted, damaged, and with its data elsewhere."""
+"""A run's folder at work: judged, used, resumed, damaged, and with its data elsewhere."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from shell import LAST, SMALL, Outcome, fitted, flags_of, same_weights, spawned, vaekit
+from shell import done, fitted, flags_of, refused, same_weights, vaekit
 
 import vaekit as vk
-from vaekit.training import checkpoint
 
 ROWS = 60
 KEYS = {
@@ -75,20 +72,6 @@ def runs(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty folder beside the runs."""
     monkeypatch.chdir(tmp_path)
     return home / "runs"
-
-
-def done(*words: object) -> Outcome:
-    """Run a command that must succeed."""
-    end = vaekit(*words)
-    assert end.code == 0, end.err
-    return end
-
-
-def refused(*words: object) -> str:
-    """Run a command that must be refused in one line; return the line."""
-    end = vaekit(*words)
-    assert (end.code, end.err.count("\n")) == (2, 1), end
-    return end.err
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -345,53 +328,3 @@ def test_resuming_in_another_folder_is_going_on(
     assert same_weights(tmp_path / "whole", tmp_path / "halves")
     assert (tmp_path / "whole/metrics.csv").read_text() == (tmp_path / "halves/metrics.csv").read_text()
     assert flags_of(tmp_path / "whole") == flags_of(tmp_path / "halves")
-
-
-def test_a_used_folder_is_refused_before_data_is_opened(runs: Path) -> None:
-    assert "is not empty. Resume the run in it" in refused("fit", "--data=absent", "--run", runs / "vectors")
-
-
-def test_a_run_that_wrote_no_checkpoint_is_begun_anew(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    for name in ("config.yaml", "model.yaml"):
-        shutil.copy(home / "runs" / "vectors" / name, tmp_path / "run")
-    fitted(tmp_path / "run", f"--data={home / 'vectors.npy'}")
-    assert "is not empty" in refused("fit", f"--data={home / 'vectors.npy'}", "--run", tmp_path / "run")
-
-
-def test_a_recipe_beside_a_run_to_resume_is_refused(runs: Path) -> None:
-    assert "Leave out `digits`" in refused("fit", "digits", "--resume", runs / "vectors")
-
-
-def test_resuming_as_another_model_leaves_the_run_as_it_was(home: Path, tmp_path: Path) -> None:
-    shutil.copytree(home / "runs" / "vectors", tmp_path / "run")
-    before = flags_of(tmp_path / "run")
-    assert "was written by another model" in refused("fit", "--resume", tmp_path / "run", "--latent=4")
-    assert flags_of(tmp_path / "run") == before
-    done("fit", "--resume", tmp_path / "run", "--epochs=2")
-
-
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGINT,
-        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
-        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
-    ],
-)
-def test_a_signal_leaves_a_run_that_resumes_to_the_same_bits(number: int, home: Path, tmp_path: Path) -> None:
-    flags = (*SMALL, f"--data={home / 'vectors.npy'}", "--batch_size=3", "--log_every=1")
-    job = spawned("fit", *flags, "--epochs=100000", "--run", tmp_path / "stopped")
-    metrics = tmp_path / "stopped" / "metrics.csv"
-    while job.poll() is None and not (metrics.exists() and metrics.read_text().count("epoch") > 2):
-        time.sleep(0.01)
-    job.send_signal(number)
-    out, err = job.communicate(timeout=60)
-    stopped = number != signal.SIGKILL
-    assert job.returncode == (128 + number if stopped else -number), err
-    assert (f"stopped; continue with: vaekit fit --resume {tmp_path / 'stopped'}" in out) is stopped
-    epochs = 2 + int(checkpoint.load(tmp_path / "stopped" / LAST)["model"]["step"]) // 16
-    done("fit", "--resume", tmp_path / "stopped", f"--epochs={epochs}")
-    fitted(tmp_path / "whole", *flags, f"--epochs={epochs}")
-    assert same_weights(tmp_path / "whole", tmp_path / "stopped")
-    assert metrics.read_text() == (tmp_path / "whole" / "metrics.csv").read_text()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import yaml
+from filelock import FileLock, Timeout
 from torch import nn
 
 import vaekit
@@ -22,7 +25,7 @@ from vaekit.report import LIVE, has_live_page, live
 from vaekit.training import Settings
 from vaekit.training.saving import CHECKPOINTS, LAST
 
-CONFIG, MODEL = "config.yaml", "model.yaml"
+CONFIG, MODEL, LOCK = "config.yaml", "model.yaml", "fitting.lock"
 
 
 class Place(NamedTuple):
@@ -30,16 +33,19 @@ class Place(NamedTuple):
 
     Attributes:
         resumes: whether there is a checkpoint to continue from.
-        made: the topmost folder that was made for it; None where it was there.
+        made: the folders that were made for it, the innermost first.
     """
 
     resumes: bool
-    made: Path | None
+    made: tuple[Path, ...]
 
     def give_back(self) -> None:
-        """Remove what was made."""
-        if self.made is not None:
-            shutil.rmtree(self.made, ignore_errors=True)
+        """Remove what was made, but no folder in which others keep something."""
+        for folder in self.made[:1]:
+            shutil.rmtree(folder, ignore_errors=True)
+        for folder in self.made[1:]:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def refuse_used(folder: Path | None, resume: bool | None) -> bool:
@@ -65,25 +71,58 @@ def refuse_used(folder: Path | None, resume: bool | None) -> bool:
 
 def _is_used(folder: Path) -> bool:
     """Tell whether a folder holds more than what a run writes before its first checkpoint."""
-    return any(path.name not in (CONFIG, MODEL, LIVE) for path in folder.iterdir())
+    return any(path.name not in (CONFIG, MODEL, LIVE, LOCK) for path in folder.iterdir())
 
 
-def claim(folder: Path | None, resume: bool | None) -> Place:
-    """Make a run's folder, with the same arguments.
+class Claim:
+    """The right of one process to fit into a folder: a lock of the operating system, which dies with its holder.
 
-    Raises:
-        RunError: if it is used, holds no run to continue, or cannot be made.
+    Arguments:
+        folder: the run's folder; None keeps nothing.
     """
-    refuse_used(folder, resume)
-    if folder is None:
-        return Place(False, None)
-    try:
-        missing = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"`{folder}` cannot be made ({error.strerror or error}). Name another folder.") from error
-    resumes = bool(resume) or (folder / CHECKPOINTS / LAST).is_file()
-    return Place(resumes, missing[-1] if missing else None)
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.lock = None if folder is None else FileLock(folder / LOCK)
+
+    def take(self, resume: bool | None) -> Place:
+        """Make the folder and lock it.
+
+        Arguments:
+            resume: whether there must be a run to continue; None for either.
+
+        Raises:
+            RunError: if it is used, holds no run to continue, is locked by another process, or cannot be made.
+        """
+        refuse_used(self.folder, resume)
+        if self.folder is None or self.lock is None:
+            return Place(False, ())
+        try:
+            missing = tuple(path for path in (self.folder, *self.folder.parents) if not path.exists())
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.lock.acquire(blocking=False)
+        except Timeout as error:
+            raise RunError(
+                f"Another process is fitting the run in `{self.folder}`, and one at a time may. Wait for its end or stop it, or "
+                f"name another folder."
+            ) from error
+        except OSError as error:
+            raise RunError(
+                f"`{self.folder}` cannot be made or written ({error.strerror or error}). Name another folder."
+            ) from error
+        refuse_used(self.folder, resume)
+        return Place(bool(resume) or (self.folder / CHECKPOINTS / LAST).is_file(), missing)
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the lock's file away, and let go; nothing happens in a process that did not take the folder."""
+        if self.lock is not None and self.lock.is_locked:
+            Path(self.lock.lock_file).unlink(missing_ok=True)
+            self.lock.release()
 
 
 def write_config(

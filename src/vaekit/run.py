@@ -25,7 +25,7 @@ from vaekit.data.splits import PARTS
 from vaekit.errors import ConfigError, NonFiniteError, RunError, ShapeError, VaekitError
 from vaekit.evaluation import Evaluation, evaluate
 from vaekit.files import write_text
-from vaekit.keeping import CONFIG, MODEL, Place, claim, read_yaml, rebuilt, write_config
+from vaekit.keeping import CONFIG, MODEL, Claim, Place, read_yaml, rebuilt, write_config
 from vaekit.model import VAE
 from vaekit.objectives import ELBO, Objective
 from vaekit.report import report as write_report
@@ -223,7 +223,7 @@ def fit(
     Raises:
         ConfigError: for a setting that does not exist or has no meaning.
         DataError: if the data cannot be opened, or the likelihood cannot score it.
-        RunError: if the folder holds another run, or, to resume, none.
+        RunError: if the folder holds another run, or, to resume, none; or if another process is fitting the run in it.
         NonFiniteError: if a NaN or an infinity appears.
     """
     from vaekit.training.engine import make_fabric
@@ -233,9 +233,9 @@ def fit(
     dataset = (data if isinstance(data, Dataset) else data_room.open(data)).prepared_for(model.likelihood)
     check_fits(model, dataset)
     folder = Path(run) if run is not None else None
-    with torch.random.fork_rng([]):
+    with Claim(folder) as claim, torch.random.fork_rng([]):
         fabric = make_fabric(chosen)
-        place = by_first(fabric, partial(claim, folder, resume))
+        place = by_first(fabric, partial(claim.take, resume))
         keep = partial(write_config, folder, model, objective, dataset, chosen, config or {})
         trainer = None
         try:
@@ -248,11 +248,11 @@ def fit(
         except Exception as error:
             _refuse_start(error, place, 0 if trainer is None else trainer.taken)
             raise
-    result = Run(model, objective, dataset, folder, progress)
-    trainer.finish()
-    if folder is not None and progress.best and progress.interrupted is None:
-        best = progress.best[0][1]
-        take_weights(result, by_first(fabric, partial(load_checkpoint, folder / CHECKPOINTS / best)), best)
+        result = Run(model, objective, dataset, folder, progress)
+        trainer.finish()
+        if folder is not None and progress.best and progress.interrupted is None:
+            best = progress.best[0][1]
+            take_weights(result, by_first(fabric, partial(load_checkpoint, folder / CHECKPOINTS / best)), best)
     model.eval()
     return result
 
