@@ -8,7 +8,7 @@ Loading imports the classes that `model.yaml` names, and unpickles nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from itertools import chain
@@ -22,12 +22,13 @@ from vaekit import figures as drawing
 from vaekit.data.dataset import Dataset
 from vaekit.data.reading import Opened
 from vaekit.data.splits import PARTS
-from vaekit.errors import ConfigError, NonFiniteError, RunError, ShapeError, VaekitError
+from vaekit.errors import ConfigError, NonFiniteError, RunError, VaekitError
 from vaekit.evaluation import Evaluation, evaluate
 from vaekit.files import write_text
 from vaekit.keeping import CONFIG, MODEL, Claim, Place, read_yaml, rebuilt, write_config
 from vaekit.model import VAE
 from vaekit.objectives import ELBO, Objective
+from vaekit.reopening import reopen as reopen_data
 from vaekit.report import report as write_report
 from vaekit.shapes import numel
 from vaekit.training import Progress, Settings
@@ -50,9 +51,10 @@ class Run:
         data: the data it was fitted to; None where the run was loaded and its data was only in memory.
         folder: where the run is kept; None if it is not.
         progress: where training stands; None for a run that was loaded.
-        checkpoint: what the weights are, in words.
+        checkpoint: the name of the checkpoint that the weights were taken from.
+        taken: the step of that checkpoint.
         evaluation: the newest judgement, None if there is none.
-        judged: what that is of: the checkpoint, the data's name, and the splits.
+        judged: what that is of: the weights and their step, the data's name, and the splits.
     """
 
     model: VAE
@@ -61,9 +63,20 @@ class Run:
     folder: Path | None
     progress: Progress | None = None
     checkpoint: str = "last"
+    taken: int = 0
     evaluation: Evaluation | None = None
     judged: dict[str, Any] = field(default_factory=dict)
     _drawn: tuple[object, list[drawing.Illustration]] | None = field(default=None, repr=False)
+
+    @property
+    def step(self) -> int:
+        """How many steps the weights were trained."""
+        return int(self.model.step.item())
+
+    @property
+    def weights(self) -> str:
+        """What the weights are, in words: those of a checkpoint, or, where they were trained further since, of a step."""
+        return self.checkpoint if self.step == self.taken else f"step {self.step}"
 
     @property
     def history(self) -> History:
@@ -97,7 +110,8 @@ class Run:
             progress=progress,
         )
         self.evaluation = evaluation
-        self.judged = {"checkpoint": self.checkpoint, "data": data.name, "split": splits}
+        told = [split] if split == "all" else splits
+        self.judged = {"checkpoint": self.weights, "step": self.step, "data": data.name, "split": told}
         if self.folder is not None:
             written = json.dumps({**evaluation.as_dict(), **self.judged}, indent=2, allow_nan=False)
             write_text(self.folder / "evaluation.json", written + "\n")
@@ -108,14 +122,14 @@ class Run:
     ) -> list[drawing.Illustration]:
         """Draw every figure that suits the model and the data, and the course of training.
 
-        Figures that were drawn are kept until the weights, or the arguments, change.
+        Figures that were drawn are kept until other weights are taken, these are trained further, or the arguments change.
 
         Arguments:
             limit: how many examples are shown at most.
             span: the range of both axes of the linear manifold; None takes the range of the codes.
             split: whose examples are shown; where it is empty, those of the first split that is not.
         """
-        key = (self.checkpoint, limit, span, split)
+        key = (self.weights, self.step, limit, span, split)
         if self._drawn is None or self._drawn[0] != key:
             finished = [i._replace(picture=drawing.shown(i.picture)) for i in self._illustrations(limit, span, split)]
             self._drawn = (key, finished)
@@ -145,14 +159,15 @@ class Run:
         """Write `report.html`: the model, its newest numbers, all figures and the configuration, in one file.
 
         Arguments:
-            samples: importance samples per example, where the run was not evaluated yet; then the test split is.
+            samples: importance samples per example, where these weights were not judged yet; then they are on the test split.
             limit: how many examples the figures show at most.
             span: the range of both axes of the linear manifold.
             split: whose examples the figures show.
         """
         folder, data = self.needs_folder(), self.needs_data()
-        evaluation = self.evaluation or self.evaluate(samples=samples)
-        shown = f"weights: {self.checkpoint}; figures: split {self.parts(split)[0]}"
+        of_these = (self.judged.get("checkpoint"), self.judged.get("step")) == (self.weights, self.step)
+        evaluation = (self.evaluation if of_these else None) or self.evaluate(samples=samples)
+        shown = f"weights: {self.weights}; figures: split {self.parts(split)[0]}"
         summary = "\n\n".join((data.describe(), shown, repr(self.model), repr(self.objective)))
         return write_report(
             folder / "report.html",
@@ -253,6 +268,7 @@ def fit(
         if folder is not None and progress.best and progress.interrupted is None:
             best = progress.best[0][1]
             take_weights(result, by_first(fabric, partial(load_checkpoint, folder / CHECKPOINTS / best)), best)
+    result.taken = result.step
     model.eval()
     return result
 
@@ -304,6 +320,7 @@ def load(
     data: Opened | Dataset | None = None,
     checkpoint: str = "best",
     reopen: bool = True,
+    whole: bool = False,
 ) -> Run:
     """Load a run from its folder, without unpickling anything.
 
@@ -314,11 +331,14 @@ def load(
             Absent, that is opened again.
         checkpoint: "best" (by validation loss; the last if none was kept), "last", or the name of one in `checkpoints/`.
         reopen: False leaves the data closed, for what needs the model alone.
+        whole: cut no rows off for validation and test, but where the source itself sets them apart: `evaluate("all")` then
+            judges every row, of data that has one row too.
 
     Raises:
         RunError: if there is no run, or it is damaged.
         ConfigError: if the configuration names what cannot be imported.
-        DataError: if the data is no longer there, or was changed.
+        DataError: if the data is no longer there, was changed, or is a table of other columns.
+        ShapeError: if its events have another shape than the model's.
     """
     folder = Path(folder)
     kept = read_yaml(folder, MODEL)
@@ -329,32 +349,9 @@ def load(
     run = Run(restored, objective, None, folder)
     load_weights(run, checkpoint)
     if reopen or data is not None:
-        run.data = _opened(rebuilt(folder, kept.get("data") or {}), data)
-        _refuse_other_events(run.data, (kept.get("events") or {}).get("shape"))
+        run.data = reopen_data(rebuilt(folder, kept.get("data") or {}), kept.get("events") or {}, data, whole)
     restored.eval()
     return run
-
-
-def _opened(settings: Mapping[str, Any], data: Opened | Dataset | None) -> Dataset | None:
-    """Open a run's data, or other data in the same way."""
-    if isinstance(data, Dataset):
-        return data
-    if data is None:
-        return data_room.open(**settings) if settings.get("source") is not None else None
-    try:
-        return data_room.open(**{**settings, "source": data})
-    except ConfigError:
-        if settings.get("options") is None:
-            raise
-        return _opened({**settings, "options": None}, data)
-
-
-def _refuse_other_events(data: Dataset | None, shape: Sequence[int] | None) -> None:
-    """Refuse data whose events have another shape than those that a model was fitted to."""
-    if data is not None and shape is not None and data.event_shape != tuple(shape):
-        raise ShapeError(
-            f"The events of `{data.name}` have shape {data.event_shape}, but the model's have {tuple(shape)}."
-        )
 
 
 def load_weights(run: Run, checkpoint: str) -> None:
@@ -380,7 +377,7 @@ def take_weights(run: Run, tree: Mapping[str, Any], name: str) -> None:
         run.model.load_state_dict(weights(tree))
     except (RuntimeError, KeyError) as error:
         raise RunError(f"`{name}` of `{run.folder}` was written by another model: {error}") from error
-    run.checkpoint = name.removesuffix(SUFFIX)
+    run.checkpoint, run.taken = name.removesuffix(SUFFIX), run.step
 
 
 def _best_name(folder: Path) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 import vaekit
 from vaekit.commands.calling import call
+from vaekit.commands.loading import load
 from vaekit.errors import ConfigError
 
 
@@ -28,7 +29,7 @@ def _evaluate(
     run: Path,
     *,
     data: str | None = None,
-    split: str = "test",
+    split: str | None = None,
     samples: int = 128,
     checkpoint: str = "best",
     seed: int = 0,
@@ -38,26 +39,26 @@ def _evaluate(
 
     Args:
         run: the folder of the run.
-        data: its data in another place, or other data, opened, split and transformed as its own was.
-        split: test, validation or train; where it is empty, the first of these that is not; or all.
+        data: other data, or its own in another place, read and transformed as its own was.
+        split: test, validation or train; where it is empty, the first of these that is not; or all. If absent, test of the
+            run's own data, and all of other data.
         samples: importance samples per example.
         checkpoint: best, last, or the name of a file in the run's checkpoints.
         seed: of the draws of latents; noise of the data is the same in every evaluation.
         json: print JSON, and nothing else.
     """
-    fitted = vaekit.load(run, data=data, checkpoint=checkpoint)
+    fitted, chosen = load(run, data, split, checkpoint)
     with Console(stderr=True).status("evaluating") as status:
         evaluation = fitted.evaluate(
-            split, samples=samples, seed=seed, progress=lambda done: status.update(f"evaluated {done:,} examples")
+            chosen, samples=samples, seed=seed, progress=lambda done: status.update(f"evaluated {done:,} examples")
         )
     told = {"run": str(run), **fitted.judged}
     if json:
         print(json_format.dumps({**evaluation.as_dict(), **told}, indent=2, allow_nan=False))
         return
     console = Console(soft_wrap=True, highlight=False)
-    console.print(
-        f"{run}, weights: {told['checkpoint']}; {told['data']}, split: {', '.join(told['split'])}", markup=False
-    )
+    judged = "all rows" if chosen == "all" else f"split: {', '.join(told['split'])}"
+    console.print(f"{run}, weights: {told['checkpoint']}; {told['data']}, {judged}", markup=False)
     console.print(evaluation)
 
 

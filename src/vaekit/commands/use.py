@@ -64,7 +64,7 @@ def _reconstruct(
     run: Path,
     *,
     data: str | None = None,
-    split: str = "test",
+    split: str | None = None,
     out: Path = Path("reconstructions.npy"),
     checkpoint: str = "best",
 ) -> None:
@@ -72,26 +72,29 @@ def _reconstruct(
 
     Args:
         run: the folder of the run.
-        data: its data in another place, or other data, opened, split and transformed as its own was.
-        split: test, validation or train; or all, for every row in the order of the source.
+        data: other data, or its own in another place, read and transformed as its own was.
+        split: test, validation or train; or all, for every row in the order of the source. If absent, test of the run's own
+            data, and all of other data.
         out: the file to write; a picture shows the first 64.
         checkpoint: best, last, or the name of a file in the run's checkpoints.
     """
     from vaekit.commands import rows, work
+    from vaekit.commands.loading import load
 
     rows.refuse_format(out)
-    worker = work.Worker(vaekit.load(run, data=data, checkpoint=checkpoint))
+    fitted, chosen = load(run, data, split, checkpoint)
+    worker = work.Worker(fitted)
     if out.suffix == ".png":
-        rows.write_picture(worker.pairs(split, SHOWN), out)
+        rows.write_picture(worker.pairs(chosen, SHOWN), out)
     else:
-        rows.write(worker.reconstruct(split), out, worker.columns)
+        rows.write(worker.reconstruct(chosen), out, worker.columns)
 
 
 def _encode(
     run: Path,
     *,
     data: str | None = None,
-    split: str = "test",
+    split: str | None = None,
     out: Path = Path("codes.npy"),
     checkpoint: str = "best",
 ) -> None:
@@ -99,15 +102,18 @@ def _encode(
 
     Args:
         run: the folder of the run.
-        data: its data in another place, or other data, opened, split and transformed as its own was.
-        split: test, validation or train; or all, for every row in the order of the source.
+        data: other data, or its own in another place, read and transformed as its own was.
+        split: test, validation or train; or all, for every row in the order of the source. If absent, test of the run's own
+            data, and all of other data.
         out: the file to write.
         checkpoint: best, last, or the name of a file in the run's checkpoints.
     """
     from vaekit.commands import rows, work
+    from vaekit.commands.loading import load
 
     rows.refuse_format(out)
-    rows.write(work.Worker(vaekit.load(run, data=data, checkpoint=checkpoint)).encode(split), out)
+    fitted, chosen = load(run, data, split, checkpoint)
+    rows.write(work.Worker(fitted).encode(chosen), out)
 
 
 def _decode(

@@ -7,7 +7,6 @@ opened, and compared, as what went in.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
@@ -15,9 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaekit import data as data_room
 from vaekit import figures
-from vaekit.data.dataset import Dataset
 from vaekit.data.labels import as_context
 from vaekit.data.source import Array
 from vaekit.data.splits import PARTS
@@ -101,9 +98,9 @@ class Worker:
         """
         if not self.makes_images:
             raise ConfigError("`out` is a picture, but the data is no images. Write an array (.npy) or a table (.csv).")
-        name, data = self._rows(split)[0]
+        part = self._parts(split)[0]
         with inference(self.model, 0):
-            given = next(data.batches(name, most, self.model.step.device))
+            given = next(self.run.needs_data().batches(part, most, self.model.step.device))
             self._check(given[0])
             return figures.reconstructions(self.model, *given)
 
@@ -115,19 +112,19 @@ class Worker:
     def _mapped(self, split: str, function: Callable[..., Tensor]) -> Tensor:
         parts = []
         with inference(self.model, 0):
-            for name, data in self._rows(split):
-                for given in data.batches(name, AT_ONCE, self.model.step.device):
+            for name in self._parts(split):
+                for given in self.run.needs_data().batches(name, AT_ONCE, self.model.step.device):
                     self._check(given[0])
                     parts.append(function(*given).cpu())
         return torch.cat(parts)
 
-    def _rows(self, split: str) -> list[tuple[str, Dataset]]:
-        """Return the parts of the data that a split stands for, all of them in the order of the source."""
-        data = whole(self.run.needs_data()) if split == "all" else self.run.needs_data()
+    def _parts(self, split: str) -> list[str]:
+        """Return the parts of the data that a split stands for."""
+        data = self.run.needs_data()
         filled = [name for name in (PARTS if split == "all" else (split,)) if len(data.split(name))]
         if not filled:
             raise ConfigError(f"`split` is {split!r}, which has no rows. Name another, or all.")
-        return [(name, data) for name in filled]
+        return filled
 
     def _check(self, x: Tensor) -> None:
         check = getattr(self.model.likelihood, "check", None)
@@ -154,14 +151,6 @@ class Worker:
             elif isinstance(transform, Dequantize):
                 x = (x * transform.levels - 0.5) / (transform.levels - 1)
         return x if self.makes_images else x * self.events.get("scale", 1.0)
-
-
-def whole(data: Dataset) -> Dataset:
-    """Open data again with no rows cut off for validation and test, but where the source itself sets them apart."""
-    for uncut in ({"validation": 0.0, "test": 0.0}, {"validation": 0.0}, {"test": 0.0}):
-        with suppress(ConfigError):
-            return data_room.open(**{**data.opened_by, "validation": None, "test": None, **uncut})
-    return data
 
 
 def _repeated(context: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:

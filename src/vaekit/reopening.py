@@ -1,0 +1,83 @@
+"""The data of a run, opened again; or other data, read and transformed as the run's own was, but cut into splits only if asked.
+
+Data that a model was not fitted to has no training rows, so nothing is held out of it: it is opened whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from vaekit import data as data_room
+from vaekit.data.dataset import Dataset
+from vaekit.data.reading import Opened
+from vaekit.errors import ConfigError, DataError, ShapeError
+
+UNCUT: tuple[dict[str, float], ...] = ({"validation": 0.0, "test": 0.0}, {"validation": 0.0}, {"test": 0.0}, {})
+
+
+def reopen(
+    settings: Mapping[str, Any], events: Mapping[str, Any], data: Opened | Dataset | None, whole: bool
+) -> Dataset | None:
+    """Open a run's data, or other data in the same way.
+
+    Arguments:
+        settings: the arguments of `vaekit.data.open` by which the run's own data was opened.
+        events: what the run tells of an event.
+        data: other data, or the run's own from another place; absent, the run's own from where it was.
+        whole: cut no rows off for validation and test, but where the source itself sets them apart.
+
+    Returns:
+        The data; None where it was only in memory.
+
+    Raises:
+        ShapeError: if its events have another shape than the model's.
+        DataError: if it cannot be read, or is a table of other columns.
+    """
+    if isinstance(data, Dataset):
+        found = data
+    elif data is None and settings.get("source") is None:
+        return None
+    else:
+        found = _first_that_suits(_ways(settings, data, whole))
+    _refuse_other_events(found, events)
+    return found
+
+
+def _ways(settings: Mapping[str, Any], data: Opened | None, whole: bool) -> Iterator[dict[str, Any]]:
+    """Yield the arguments by which to open data, those to be tried first at first.
+
+    Other data may be of a kind that does not take the run's options, and a source may set parts apart itself.
+    """
+    asked = dict(settings) if data is None else {**settings, "source": data}
+    if whole:
+        asked |= {"validation": None, "test": None}
+    options = [settings.get("options")]
+    if data is not None and options != [None]:
+        options.append(None)
+    for chosen in options:
+        for uncut in UNCUT if whole else ({},):
+            yield {**asked, "options": chosen, **uncut}
+
+
+def _first_that_suits(ways: Iterator[dict[str, Any]]) -> Dataset:
+    *others, last = ways
+    for way in others:
+        with suppress(ConfigError):
+            return data_room.open(**way)
+    return data_room.open(**last)
+
+
+def _refuse_other_events(data: Dataset, events: Mapping[str, Any]) -> None:
+    """Refuse data of events that are not what a model was fitted to: of another shape, or a table of other columns."""
+    columns, shape = tuple(events.get("column_names") or ()), events.get("shape")
+    if columns and data.column_names and data.column_names != columns:
+        raise DataError(
+            f"The columns of `{data.name}` are {', '.join(data.column_names)}; the model's are {', '.join(columns)}. Give a table "
+            f"that has these columns in this order."
+        )
+    if shape is not None and data.event_shape != tuple(shape):
+        raise ShapeError(
+            f"The events of `{data.name}` have shape {data.event_shape}, but the model's have {tuple(shape)}."
+        )
