@@ -13,7 +13,7 @@ from scipy import integrate, special, stats
 from torch import Tensor
 
 from vaekit import distributions
-from vaekit.distributions.special import expm1_ratio_mean, expm1_ratio_variance, log_expm1_ratio, log_rising
+from vaekit.distributions.special import expm1_ratio_mean, expm1_ratio_variance, log_beta, log_expm1_ratio
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -170,16 +170,47 @@ def test_the_normaliser_has_its_series_around_one_half(deviation):
 
 
 @pytest.mark.parametrize("base", [1e-4, 0.3, 5.0, 9.999, 10.001, 50.0, 2e4, 1e9])
-@pytest.mark.parametrize("step", [0, 1, 2, 7, 40])
-def test_the_rising_factorial_is_the_product(base, step):
-    product = sum(math.log(base + k) for k in range(step))
-    np.testing.assert_allclose(log_rising(T(base), T(float(step))).item(), product, rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize("count", [1, 2, 7, 40])
+def test_the_beta_function_of_a_whole_number_is_a_product(base, count):
+    product = sum(math.log(base + k) for k in range(count)) - math.lgamma(count)
+    for pair in ((base, count), (count, base)):
+        np.testing.assert_allclose(log_beta(*map(torch.tensor, pair)).item(), -product, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("base", [0.1, 9.9, 10.1, 300.0])
-def test_the_rising_factorial_takes_half_steps(base):
-    expected = special.gammaln(base + 0.5) - special.gammaln(base)
-    np.testing.assert_allclose(log_rising(T(base), T(0.5)).item(), expected, rtol=1e-11)
+@pytest.mark.parametrize("other", [0.5, 8.0, 77.7])
+def test_the_beta_function_is_scipys(base, other):
+    np.testing.assert_allclose(log_beta(T(base), T(other)).item(), special.betaln(base, other), rtol=1e-11)
+
+
+SINGLE = {"rtol": 1e-5, "atol": 1e-3}
+LARGE = {
+    "Poisson": (lambda m: distributions.Poisson(m, 0), lambda m: stats.poisson(m).logpmf),
+    "NegativeBinomial": (
+        lambda m: distributions.NegativeBinomial(m, torch.zeros_like(m) + 2, 0),
+        lambda m: stats.nbinom(math.exp(2), 1 / (1 + m / math.exp(2))).logpmf,
+    ),
+}
+
+
+@pytest.mark.parametrize("count", [0, 1, 30, 1000, 10**5, 10**7, 10**8])
+@pytest.mark.parametrize("family", LARGE)
+def test_large_counts_lose_nothing_in_single_precision(family, count):
+    make, reference = LARGE[family]
+    for mean in (0.3 * count + 0.01, count - count**0.5 + 0.1, count + 0.1, 3 * count + 10):
+        log_mean = T(mean, dtype=torch.float32).log().requires_grad_()
+        log_mass = make(log_mean).log_prob(T(float(count), dtype=torch.float32))
+        np.testing.assert_allclose(log_mass.item(), reference(log_mean.double().exp().item())(count), **SINGLE)
+
+
+@pytest.mark.parametrize("family", LARGE)
+def test_the_gradient_of_counts_is_that_of_the_textbook_form(family):
+    log_mean = torch.linspace(-20, 20, 41).requires_grad_()
+    counts = T([0.0, 1.0, 2.0, 9.0, 11.0, 1e4])[:, None]
+    (slope,) = torch.autograd.grad(LARGE[family][0](log_mean).log_prob(counts).sum(), log_mean)
+    excess = counts - log_mean.exp()
+    expected = excess if family == "Poisson" else excess / (1 + (log_mean - 2).exp())
+    torch.testing.assert_close(slope, expected.sum(0), rtol=1e-9, atol=1e-9)
 
 
 def test_large_dispersion_is_the_poisson_limit_in_single_precision():

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vaekit.distributions.binary import softplus
 from vaekit.distributions.elements import Elements
-from vaekit.distributions.special import log_rising
+from vaekit.distributions.special import HALF_LOG_TWO_PI, log_beta, select, stirling_remainder
 
 if TYPE_CHECKING:
     from typing import Self
@@ -46,7 +46,13 @@ class Poisson(Elements):
         return self.mean
 
     def _element_log_prob(self, value: Tensor) -> Tensor:
-        return value * self.log_rate - self.log_rate.exp() - torch.lgamma(value + 1)
+        """Measure the mass from that at the rate's own count, which does not cancel for large counts (Loader, 2000)."""
+        rate = self.log_rate.exp()
+        count = value.to(rate.dtype).clamp(min=1)
+        excess = (rate - count) / count
+        log_ratio = select(excess > -0.5, excess.clamp(min=-0.5).log1p(), self.log_rate - count.log())
+        at_rate = -0.5 * count.log() - HALF_LOG_TWO_PI - stirling_remainder(count)
+        return select(value > 0, count * (log_ratio - excess) + at_rate, -rate)
 
     def _draw(self, shape: torch.Size) -> Tensor:
         return torch.poisson(self.mean.expand(shape))
@@ -92,8 +98,8 @@ class NegativeBinomial(Elements):
 
     def _element_log_prob(self, value: Tensor) -> Tensor:
         log_odds, dispersion = self.log_mean - self.log_dispersion, self.log_dispersion.exp()
-        coefficient = log_rising(dispersion, value) - torch.lgamma(value + 1)
-        return coefficient + value * log_odds - (dispersion + value) * softplus(log_odds)
+        coefficient = -log_beta(dispersion, value + 1) - (dispersion + value).log()
+        return coefficient - value * softplus(-log_odds) - dispersion * softplus(log_odds)
 
     def _draw(self, shape: torch.Size) -> Tensor:
         dispersion = self.log_dispersion.exp()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal, constraints
 from torch.distributions.utils import lazy_property
 
-HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+from vaekit.distributions.special import HALF_LOG_TWO_PI
 
 
 class DiagonalNormal(Distribution):

@@ -15,8 +15,7 @@ from torch.distributions import StudentT as TorchStudentT
 from torch.distributions import constraints
 
 from vaekit.distributions.elements import Elements
-from vaekit.distributions.normal import HALF_LOG_TWO_PI
-from vaekit.distributions.special import log_rising
+from vaekit.distributions.special import HALF_LOG_TWO_PI, log_beta
 
 
 def _standard_normal_log_density(z: Tensor) -> Tensor:
@@ -163,7 +162,7 @@ class StudentT(LocationScale):
 
     def _standard_log_density(self, z: Tensor) -> Tensor:
         half = self.freedom / 2
-        constant = log_rising(half, torch.full_like(half, 0.5)) - 0.5 * (self.log_freedom + math.log(math.pi))
+        constant = -log_beta(half, torch.full_like(half, 0.5)) - 0.5 * self.log_freedom
         return constant - (half + 0.5) * torch.log1p(z.square() / self.freedom)
 
     def _standard_draw(self, shape: torch.Size) -> Tensor:

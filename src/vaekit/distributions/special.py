@@ -2,11 +2,14 @@ r"""Special functions in forms that stay exact, in value and gradient, where the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from math import factorial
 
 import torch
 from torch import Tensor
+
+HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 _BERNOULLI_NUMBERS = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
 _SERIES = tuple(b / (2 * n * factorial(2 * n)) for n, b in enumerate(_BERNOULLI_NUMBERS, 1))
@@ -25,6 +28,16 @@ def bounded(raw: Tensor, limit: float = 10.0) -> Tensor:
         tensor([ 0.1000, 10.0000])
     """
     return limit * torch.tanh(raw / limit)
+
+
+def select(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """Choose between finite numbers as `torch.where` does, in a fraction of its time where conditions follow no pattern.
+
+    Example:
+        >>> select(torch.tensor([True, False]), torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0]))
+        tensor([1., 4.])
+    """
+    return torch.lerp(no, yes, condition.to(yes.dtype))
 
 
 def _polynomial(x: Tensor, coefficients: Sequence[float]) -> Tensor:
@@ -80,24 +93,28 @@ def expm1_ratio_variance(x: Tensor) -> Tensor:
     return torch.where(small, _polynomial(near.square(), _SERIES_CURVATURE), beyond)
 
 
-def log_rising(base: Tensor, step: Tensor) -> Tensor:
-    r"""Compute :math:`\log \Gamma(b + s) - \log \Gamma(b)` for b > 0, s >= 0, without cancellation for large b.
+def log_beta(a: Tensor, b: Tensor) -> Tensor:
+    r"""Compute :math:`\log \Gamma(a) + \log \Gamma(b) - \log \Gamma(a + b)` for a, b > 0, without cancellation for large ones.
 
-    Above b = 10 the difference of two Stirling series is taken term by term:
-    :math:`(b + s - \tfrac12) \log(1 + s/b) + s \log b - s + S(b + s) - S(b)`.
+    With the remainder R of Stirling's formula it is :math:`R(a) + R(b) - R(a + b) - (a - \tfrac12) \log(1 + b/a) - b \log(1 + a/b)
+    - \tfrac12 \log(b / 2 \pi)`.
 
     Example:
-        >>> log_rising(torch.tensor([1.0, 1e8]), torch.tensor([4.0, 1.0])).exp()
-        tensor([2.4000e+01, 1.0000e+08])
+        >>> log_beta(torch.tensor([1.0, 1e8]), torch.tensor([5.0, 1.0])).exp()
+        tensor([2.0000e-01, 1.0000e-08])
     """
-    is_large = base > _STIRLING_ABOVE
-    small, large = torch.where(is_large, 1, base), torch.where(is_large, base, _STIRLING_ABOVE)
-    difference = torch.lgamma(small + step) - torch.lgamma(small)
-    corrections = _stirling(large + step) - _stirling(large)
-    series = (large + step - 0.5) * torch.log1p(step / large) + step * (large.log() - 1) + corrections
-    return torch.where(is_large, series, difference)
+    remainders = stirling_remainder(a) + stirling_remainder(b) - stirling_remainder(a + b)
+    return remainders - (a - 0.5) * torch.log1p(b / a) - b * torch.log1p(a / b) - 0.5 * b.log() + HALF_LOG_TWO_PI
 
 
-def _stirling(x: Tensor) -> Tensor:
-    """Compute log Gamma(x) - (x - 1/2) log x + x - log(2 pi) / 2 for x >= 10."""
-    return _polynomial(x**-2, _STIRLING) / x
+def stirling_remainder(x: Tensor) -> Tensor:
+    r"""Compute :math:`R(x) = \log \Gamma(x) - (x - \tfrac12) \log x + x - \tfrac12 \log 2 \pi` for x > 0, by its series above 10.
+
+    Example:
+        >>> stirling_remainder(torch.tensor([1.0, 1e3]))
+        tensor([8.1061e-02, 8.3333e-05])
+    """
+    is_large = x > _STIRLING_ABOVE
+    small, large = torch.where(is_large, 1, x), torch.where(is_large, x, _STIRLING_ABOVE)
+    direct = torch.lgamma(small) - (small - 0.5) * small.log() + small - HALF_LOG_TWO_PI
+    return select(is_large, _polynomial(large**-2, _STIRLING) / large, direct)
