@@ -12,9 +12,12 @@ from torch import nn
 
 import vaekit.data as vd
 from vaekit import likelihoods, spec
+from vaekit.composition import Composition
 from vaekit.data.transforms import Transform
 from vaekit.errors import DataError
 from vaekit.likelihoods.columns import Binary, Categorical, Column, Count, Positive, Real
+from vaekit.networks import Compressed
+from vaekit.objectives import ELBO
 
 RNG = np.random.default_rng(0)
 NATURAL = RNG.normal(120, 40, (60, 3, 4, 4)).clip(0, 255).astype(np.uint8)
@@ -204,6 +207,26 @@ def test_the_data_is_described_in_a_few_lines(source: Any, lines: list[str]) -> 
     assert 2 <= len(told) <= 5
     for line in lines:
         assert any(line in t for t in told), told
+
+
+@pytest.mark.parametrize(
+    ("source", "compressed"),
+    [
+        (COUNTS * 1000, True),
+        (table(Real(), Count()), True),
+        (table(Real(), Binary()), False),
+        (REALS * 1000, False),
+        (INK, False),
+    ],
+)
+def test_the_encoder_of_a_composed_model_is_given_values_of_a_few_units(source: Any, compressed: bool) -> None:
+    torch.manual_seed(0)
+    data = vd.open(source)
+    model = Composition(latent=3).build(data)
+    network = model.posterior.network
+    assert isinstance(network, Compressed) is compressed
+    assert ELBO()(model, next(data.batches("train", 100))[0]).rate.max() < 30
+    assert spec.rebuilds(model, spec.describe(model))
 
 
 def test_the_surface_is_sorted_and_complete() -> None:

@@ -5,6 +5,8 @@ What depends on the shape of the data is given as a factory, so that one set of 
     prior       latents -> p(z)                      posterior   network -> q(z|x)
     encoder     (event shape, width) -> network      likelihood  (network, event shape) -> p(x|z)
     decoder     (latents, shape) -> network
+
+The encoder of data with counts sees their logarithms.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from torch import nn
 from vaekit import posteriors, priors, spec
 from vaekit.data.dataset import Dataset
 from vaekit.errors import ConfigError, VaekitError
+from vaekit.likelihoods.columns import Count
 from vaekit.model import VAE
-from vaekit.networks import MLP, ConvDecoder, ConvEncoder, Corrupted
+from vaekit.networks import MLP, Compressed, ConvDecoder, ConvEncoder, Corrupted
 from vaekit.shapes import Shape
 
 SMALLEST_CONVOLVED = 32
@@ -73,19 +76,21 @@ class Composition:
         widths = {"context": context} if context else {}
         return VAE(
             prior=_made("prior", self.prior, self.latent),
-            posterior=_made("posterior", self.posterior, self._encoder(data.event_shape, widths)),
+            posterior=_made("posterior", self.posterior, self._encoder(data, widths)),
             likelihood=self._likelihood(data, widths),
         )
 
-    def _encoder(self, event_shape: Shape, widths: dict[str, int]) -> nn.Module:
+    def _encoder(self, data: Dataset, widths: dict[str, int]) -> nn.Module:
         probe = cast(Any, _made("posterior", self.posterior, nn.Identity()))
         if not hasattr(probe, "features"):
             raise ConfigError(
                 f"The posterior {type(probe).__name__} has no method `features(latent) -> int`, by which it says how wide its "
                 f"network must end. Add one, or build the model in Python."
             )
-        factory = self.encoder or self.network or default_networks(event_shape)[0]
-        network = _made("encoder", factory, event_shape, probe.features(self.latent), **widths)
+        factory = self.encoder or self.network or default_networks(data.event_shape)[0]
+        network = _made("encoder", factory, data.event_shape, probe.features(self.latent), **widths)
+        if data.facts.are_counts or any(isinstance(column, Count) for column in data.columns):
+            network = Compressed(network)
         return network if self.corruption is None else Corrupted(self.corruption, network)
 
     def _likelihood(self, data: Dataset, widths: dict[str, int]) -> nn.Module:

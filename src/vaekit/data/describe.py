@@ -63,6 +63,11 @@ class Facts:
         """Whether all values, as read, lie in [0, 1]."""
         return self.low >= 0 and self.high <= self.scale
 
+    @property
+    def are_counts(self) -> bool:
+        """Whether all values are whole numbers from 0, on no grid."""
+        return self.whole and self.low >= 0 and self.levels is None
+
 
 def numeric(x: Array, name: str) -> Array:
     """Return an array in a type that can be computed with: booleans become 8-bit, half precision single.

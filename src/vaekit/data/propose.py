@@ -53,7 +53,7 @@ def propose(facts: Facts, columns: Sequence[Column] = ()) -> Proposal:
         return of_table
     if facts.levels is not None:
         return _for_grid(facts, facts.levels)
-    if facts.whole and facts.low >= 0:
+    if facts.are_counts:
         return Proposal(
             likelihoods.NegativeBinomial,
             (),

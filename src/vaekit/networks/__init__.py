@@ -1,5 +1,6 @@
 """Networks: ordinary modules from tensors to tensors. They know nothing of variational autoencoders."""
 
+from vaekit.networks.compressed import Compressed
 from vaekit.networks.convolutional import ConvDecoder, ConvEncoder
 from vaekit.networks.corruption import Corrupted, Corruption, GaussianNoise, Masking, SaltAndPepper
 from vaekit.networks.mlp import MLP
@@ -8,6 +9,7 @@ from vaekit.networks.residual import ResidualDecoder, ResidualEncoder
 
 __all__ = [
     "MLP",
+    "Compressed",
     "ConvDecoder",
     "ConvEncoder",
     "Corrupted",
