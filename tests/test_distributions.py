@@ -120,6 +120,21 @@ def test_the_entropy_of_bernoulli_is_scipys():
     np.testing.assert_allclose(distributions.Bernoulli(T(LOGITS), 1).entropy().item(), expected)
 
 
+def test_the_variance_of_a_sure_pixel_keeps_its_digits():
+    logits = T([-40.0, 25.0, 60.0], dtype=torch.float32)
+    expected = special.expit(logits.double().numpy()) * special.expit(-logits.double().numpy())
+    np.testing.assert_allclose(distributions.Bernoulli(logits, 0).variance, expected, rtol=1e-5)
+
+
+def test_draws_of_a_flat_density_need_no_denormal_numbers():
+    torch.set_flush_denormal(True)
+    try:
+        draws = distributions.ContinuousBernoulli(torch.zeros(10_000, dtype=torch.float32), 0).sample()
+    finally:
+        torch.set_flush_denormal(False)
+    assert stats.kstest(draws.numpy(), "uniform").pvalue > 1e-4
+
+
 # Special functions
 
 
@@ -299,6 +314,20 @@ def test_the_mean_of_narrow_colours_inside_the_range_is_exact():
     colours = torch.cartesian_prod(axis, axis, axis).reshape(-1, 3, 1, 1)
     mean = (p.log_prob(colours).exp()[:, None, None, None] * colours).sum(0)
     torch.testing.assert_close(p.mean, mean, rtol=0, atol=2e-3)
+
+
+def test_the_error_of_the_mean_of_colours_is_what_the_docstring_says():
+    pixels, levels = (500, 1, 3, 1), 8
+    loc, coupling = 4 * torch.rand(pixels) - 2, 2 * torch.rand(pixels) - 1
+    log_scale, nothing = torch.empty(pixels).uniform_(-5, 3), torch.zeros(500, 1, 1)
+    p = distributions.DiscretizedLogisticMixture(nothing, loc, log_scale, coupling, (3, 1, 1), levels)
+    axis = levels_of(levels)[:, 0]
+    colours = torch.cartesian_prod(axis, axis, axis).reshape(-1, 1, 3, 1, 1)
+    exact = (p.log_prob(colours).exp()[..., None, None, None] * colours).sum(0)
+    errors = (p.mean - exact).abs().flatten(1).amax(1)
+    assert 0.003 < errors.median() < 0.01
+    assert 0.08 < errors.quantile(0.95) < 0.16
+    assert 0.2 < errors.max() < 0.35
 
 
 def test_bits_of_a_flat_mixture_are_the_bits_of_a_pixel():

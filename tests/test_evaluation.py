@@ -165,6 +165,15 @@ def test_means_and_standard_errors_are_over_examples(truth):
     assert (found.examples, found.samples, found.latents, found.dimensions) == (9, 5, 2, 5)
 
 
+@pytest.mark.parametrize("name", ["elbo", "distortion", "log_likelihood"])
+def test_standard_errors_are_the_spread_over_repetitions(truth, name):
+    model = truth.model(truth.best_diagonal_posterior())
+    data = (truth.marginal.sample((100,)) for _ in range(200))
+    found = [evaluation.evaluate(model, x.split(64), samples=2, seed=9000 + i) for i, x in enumerate(data)]
+    stated = np.mean([f.standard_error[name] for f in found])
+    assert np.std([getattr(f, name) for f in found]) == pytest.approx(stated, rel=4 / math.sqrt(400))
+
+
 def test_the_bound_uses_all_draws_and_lies_below_the_likelihood(truth):
     x = truth.marginal.sample((2000,))
     found = evaluation.evaluate(truth.model(truth.best_diagonal_posterior()), [(x,)], samples=64)

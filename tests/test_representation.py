@@ -106,6 +106,15 @@ def test_the_holes_of_a_plain_autoencoder_are_found():
     assert found.z[:100].norm(dim=-1).min() < 2
 
 
+@pytest.mark.parametrize(("width", "shift"), [(0.8, 0.0), (0.6, 0.5)])
+def test_the_standard_error_of_holes_is_their_spread_over_repetitions(width, shift):
+    model = moved(math.sqrt(1 - width**2))
+    data = (width * torch.randn(2, 400, 2) + shift for _ in range(100))
+    found = [evaluation.holes(model, [a], [b], level=0.05, seed=i) for i, (a, b) in enumerate(data)]
+    stated = torch.tensor([f.standard_error for f in found]).mean().item()
+    assert torch.tensor([f.fraction for f in found]).std().item() == pytest.approx(stated, rel=0.25)
+
+
 def test_holes_need_enough_examples_for_their_quantile():
     with pytest.raises(DataError, match="needs 100"):
         evaluation.holes(moved(), [torch.randn(50, 2)], [torch.randn(50, 2)])

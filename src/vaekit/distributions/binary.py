@@ -50,7 +50,7 @@ class Bernoulli(Elements):
 
     @property
     def variance(self) -> Tensor:
-        return self.probs * (1 - self.probs)
+        return self.probs * (-self.logits).sigmoid()
 
     def entropy(self) -> Tensor:
         return self._total(softplus(self.logits) - self.probs * self.logits)
@@ -111,6 +111,6 @@ class ContinuousBernoulli(Elements):
     def _draw(self, shape: torch.Size) -> Tensor:
         """Invert the distribution function of the falling density, and mirror it where the density rises."""
         u = torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device)
-        slope = self.logits.abs().clamp(min=torch.finfo(u.dtype).tiny)
+        slope = self.logits.abs().clamp(min=torch.finfo(u.dtype).eps)
         falling = -torch.log1p(u * torch.expm1(-slope)) / slope
         return torch.where(self.logits > 0, 1 - falling, falling)

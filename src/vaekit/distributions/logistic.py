@@ -41,7 +41,10 @@ class DiscretizedLogisticMixture(Distribution):
         validate_args: whether to check parameters, and that values lie on the grid.
 
     `mean` is exact for one channel. For more, the location of a channel is shifted by the component's means of the
-    channels before it, which is exact but for the clipping at the ends.
+    channels before it, which neglects that clipping at the ends is not linear. It is off by less than 0.002 where scales
+    are near :math:`e^{-3}` and centres inside the range. Of pixels drawn with locations in (-2, 2), couplings in (-1, 1) and
+    log-scales in (-5, 3), half are off by less than 0.01, one in twenty by more than 0.08, the worst of 500 by 0.3. The
+    mean of samples has no such error.
 
     Example:
         >>> loc, nothing = torch.zeros(1, 1, 256), torch.zeros(1, 0, 256)

@@ -129,7 +129,7 @@ class Holes(NamedTuple):
 
     Attributes:
         fraction: the share of prior draws whose log q(z) is below the threshold.
-        standard_error: of that share.
+        standard_error: of that share, for the draws from the prior and for the threshold's own uncertainty.
         expected: the share of held-out codes below it, which a prior equal to the aggregate posterior would have.
         threshold: log q(z) in nats.
         z: the prior draws, from the emptiest place to the fullest, shape (M, D).
@@ -175,11 +175,16 @@ def holes(
             f"`held_out` has {len(z)} examples; a quantile at level {level:g} needs {math.ceil(1 / level)}. Give more "
             f"examples, or raise `level`."
         )
-    threshold = at_codes.quantile(level).item()
     log_density, order = aggregate.log_prob(z).sort()
-    fraction = (log_density < threshold).double().mean().item()
-    error = math.sqrt(fraction * (1 - fraction) / len(z))
-    return Holes(fraction, error, (at_codes < threshold).double().mean().item(), threshold, z[order], log_density)
+    spread = math.sqrt(level * (1 - level) / len(z))
+    threshold, *around = at_codes.quantile(at_codes.new_tensor([level, max(0, level - spread), min(1, level + spread)]))
+    fraction, low, high = (_share_below(log_density, t) for t in (threshold, *around))
+    error = math.hypot(math.sqrt(fraction * (1 - fraction) / len(z)), (high - low) / 2)
+    return Holes(fraction, error, _share_below(at_codes, threshold), threshold.item(), z[order], log_density)
+
+
+def _share_below(values: Tensor, threshold: Tensor) -> float:
+    return (values < threshold).double().mean().item()
 
 
 @dataclass(frozen=True)
