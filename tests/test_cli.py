@@ -1,4 +1,4 @@
-"""The command line: help, flags from annotations, refusals in one sentence, and nothing half-written."""
+"""The command line: help, flags from annotations, files of flags, and what is printed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from shell import SMALL, fitted, flags_of, refusal, same_weights, spawned, vaekit
+from shell import SMALL, fitted, flags_of, same_weights, spawned, vaekit
 
 import vaekit as vk
-from vaekit import cli, spec
+from vaekit import cli
 
 
 @pytest.fixture(autouse=True)
@@ -178,112 +178,6 @@ def test_flags_override_a_recipe(flags: Flags, hidden: Any, channels: Any, tmp_p
     assert end.code == 0, end.err
     network = vk.load("run").model.posterior.network
     assert (getattr(network, "hidden", None), getattr(network, "channels", None)) == (hidden, channels)
-
-
-REFUSED: dict[str, tuple[Flags, str]] = {
-    "a misspelt option": (["--epohcs=3"], "There is no option `--epohcs`; did you mean `--epochs`?"),
-    "an abbreviated option": (["--epoch", "3"], "There is no option `--epoch`; did you mean `--epochs`?"),
-    "a shorter one": (["--opt=SGD"], "There is no option `--opt`; did you mean `--optimizer`?"),
-    "an option of nothing": (["--frobnicate"], "There is no option `--frobnicate`"),
-    "a misspelt option of a class": (
-        ["--network.hiden=[3]"],
-        "`--network`: MLP has no option `hiden`. Did you mean `hidden`?",
-    ),
-    "an option of another class": (["--prior.scale=3"], "StandardNormal has no option `scale`"),
-    "an option of a schedule": (["--objective.beta=Linear", "--objective.beta.stepz=3"], "Did you mean `steps`?"),
-    "an option before its class": (["--schedule.gamma=3"], "`--schedule.gamma` needs a class first"),
-    "a misspelt class": (
-        ["--prior=StandardNormall"],
-        "`--prior` is 'StandardNormall' ... Did you mean `StandardNormal`?",
-    ),
-    "a class of a missing module": (["--prior=nowhere.Prior"], "cannot be imported (No module named 'nowhere')"),
-    "a function of the system": (["--prior=os.system"], "`--prior` is 'os.system', which no flag may name"),
-    "a function that makes no module": (["--prior=numpy.save"], "does not make a Module"),
-    "a class that lacks an argument": (["--likelihood=Categorical"], "Add --likelihood.levels VALUE"),
-    "an abstract class": (["--likelihood=Normal", "--likelihood.scale.value=1"], "Scale is an abstract one"),
-    "a word for a number": (["--epochs=three"], "`--epochs` is 'three'; it must be a whole number"),
-    "a word for a schedule": (["--objective.beta=much"], "neither a number nor the name of a class"),
-    "one transform for a list": (["--data.transforms=Binarize"], "Write '[Binarize]'"),
-    "a misspelt transform": (["--data.transforms=[Binarise]"], "Did you mean `Binarize`?"),
-    "a flag without its value": (["--epochs"], "`--epochs` needs a value"),
-    "an argument too many": (["more"], "`more` is one argument too many"),
-    "a span of one number": (["--figure_span=[1]"], "must be a list of 2"),
-    "no such file of flags": (["--config=none.yaml"], "none.yaml', which is no file"),
-    "no batch": (["--batch_size=0"], "`batch_size` is 0"),
-    "no latent": (["--latent=0"], "`latent` is 0"),
-    "a seed below 0": (["--seed=-1"], "`seed` is -1"),
-    "no such split": (["--figure_split=half"], "`split` is 'half'; the splits are train, validation, test"),
-    "negative samples": (["--samples=-1"], "`--samples` is -1"),
-    "a value that a part refuses": (
-        ["--corruption=Masking", "--corruption.probability=3"],
-        "`probability` of Masking is 3",
-    ),
-    "a schedule that must measure": (["--schedule=ReduceLROnPlateau"], "`schedule` is 'ReduceLROnPlateau'"),
-    "a likelihood of other data": (["--likelihood=Bernoulli"], "outside [0, 1]"),
-    "a likelihood of a table": (["--likelihood=Mixed"], "scores the columns of a table"),
-    "a network of images": (["--encoder.channels=[8,16]"], "ConvEncoder needs images"),
-    "a prior that is none": (["--prior=torch.nn.Identity"], "The first step failed"),
-    "a likelihood that is none": (["--likelihood=torch.nn.Linear"], "The likelihood cannot be made"),
-    "a prior of another kind": (["--prior=UniformCategorical"], "whole groups"),
-    "a posterior and a prior that do not meet": (
-        ["--latent=10", "--posterior=Concrete"],
-        "Pair posteriors.Concrete with priors.UniformCategorical",
-    ),
-    "an optimiser that refuses": (["--optimizer.lr=-1"], "Invalid learning rate"),
-    "no such device": (["--accelerator=abacus"], "Lightning Fabric refuses"),
-    "a model that is none": (["--model={class_path: torch.nn.ReLU}"], "must describe a vaekit.model.VAE"),
-    "a hostile model": (["--model={class_path: os.system}"], "neither a module, nor a dataclass"),
-    "labels that are not there": (["--data.context"], "not all of the data has labels"),
-    "options of another reader": (["--data.options=Decoding"], "`options` is Decoding"),
-    "a folder that cannot be made": (["--run=real.npy/run"], "`real.npy/run` cannot be made"),
-    "a file for a folder": (["--run=real.npy"], "`real.npy` is a file"),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_wrong_flags_are_refused_by_name(name: str) -> None:
-    flags, told = REFUSED[name]
-    base = [flag for flag in SMALL if not flag.startswith(("--network", "--latent"))]
-    said = refusal("fit", "--data=real.npy", "--run=run", *base, *flags)
-    assert all(part in said for part in told.split(" ... ")), said
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["fit"], "`--data` is needed"),
-        (["fit", "digitz"], "There is no recipe `digitz`; did you mean `digits`?"),
-        (["fit", "real.npy"], "To fit a model to it, write --data real.npy"),
-        (["fit", "--resume"], "holds no run"),
-        (["fit", "--resume", "nothing"], "`nothing` holds no run"),
-        (["evaluate"], "`run` is needed"),
-        (["evaluate", "nothing"], "`nothing` holds no run"),
-        (["evaluate", "nothing", "--josn"], "did you mean `--json`?"),
-        (["evaluate", "nothing", "--js"], "did you mean `--json`?"),
-        (["sample", "nothing", "--out=x.jpg"], "must end with .npy"),
-        (["data", "missing.csv"], "There is no file, folder or data set `missing.csv`"),
-        (["recipes", "--show=digit"], "did you mean `digits`?"),
-    ],
-)
-def test_wrong_words_are_refused(words: list[str], told: str) -> None:
-    assert told in refusal(*words)
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("epochs: [", "is not YAML"),
-        ("- 3", "holds no flags"),
-        ("epohcs: 3", "did you mean `--epochs`?"),
-        ("", "no flags"),
-        ("network: MLP", "the name of several classes. Write one of them whole: ... vaekit.networks.MLP"),
-    ],
-)
-def test_wrong_files_of_flags_are_refused(text: str, told: str) -> None:
-    spec.import_object("zuko.flows.NSF")
-    Path("mine.yaml").write_text(text)
-    said = refusal("fit", "mine.yaml")
-    assert all(part in said for part in told.split(" ... ")), said
 
 
 def test_print_config_fed_back_gives_the_same_run(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def sentence(message: str, options: Sequence[str], names: Sequence[str] = ()) ->
     if valueless := re.match(r"argument (--\S+): expected .*argument", message):
         return f"`{valueless[1]}` needs a value."
     option = "--" + ".".join(re.findall(r'Parser key "([^"]+)"', message))
-    given = next(iter(re.findall(r"(?:Given|Got) value: (.*)", message)), "")
+    given = next(iter(re.findall(r"(?m)(?:Given|Got) value: (.*?)(?:\. Got value: .*)?$", message)), "")
     for pattern, reason in REASONS:
         if found := re.search(pattern, message):
             said = reason(option, _short(given), found)
@@ -139,6 +139,10 @@ def _wrong_type(option: str, given: str, found: re.Match[str]) -> str:
     return f"`{option}` is {given!r}; it must be {' or '.join(words)}."
 
 
+def _no_choice(option: str, given: str, found: re.Match[str]) -> str:
+    return f"`{option}` is {given!r}; it must be one of {found[1]}."
+
+
 def _no_file(option: str, given: str, found: re.Match[str]) -> str:
     return f"`{option}` is {found[1]}, which is no file."
 
@@ -174,5 +178,6 @@ REASONS: tuple[tuple[str, Reason], ...] = (
     (r"the following arguments are required: (\w+)", _incomplete),
     (r"Expected a tuple with (\d+) elements", _wrong_length),
     (r"Expected a <class 'collections.abc.Sequence'>", _no_list),
+    (r"Expected a (?:typing\.)?Literal\[([^\]]+)\]", _no_choice),
     (r"Expected an? <class '[\w.]+'>", _wrong_type),
 )

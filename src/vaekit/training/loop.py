@@ -35,7 +35,7 @@ from vaekit.training.saving import CHECKPOINTS, LAST, Progress, Saver
 from vaekit.training.settings import Settings
 from vaekit.training.sharded import gathered, whole
 from vaekit.training.snapshots import Snapshots
-from vaekit.training.step import Pass, Step, first_non_finite, make_optimizer
+from vaekit.training.step import Pass, Step, first_non_finite, made, make_optimizer
 from vaekit.training.stop import Stop
 
 
@@ -75,7 +75,7 @@ class Trainer:
             module.compile()
         self.capture = make_capture(settings, self.fabric, capture)
         self.optimizer = make_optimizer(settings.optimizer, list(model.parameters()), recorded=self.capture is not None)
-        self.schedule = settings.schedule(self.optimizer) if settings.schedule else None
+        self.schedule = made("schedule", settings.schedule, self.optimizer) if settings.schedule else None
         self.step = Step(module, model, self.optimizer, self.strategy, settings)
         self.graphed = (
             GraphedStep(self.step, self.capture, self._say, bool(settings.cuda_graph)) if self.capture else None
@@ -96,9 +96,9 @@ class Trainer:
     def _start(self, folder: Path | None, resume: bool) -> None:
         """Seed a new run, or take up an old one."""
         torch.manual_seed(self.settings.seed + 1_000_003 * self.fabric.global_rank)
-        lengths = self.saver.restore(folder / CHECKPOINTS / LAST) if resume and folder else None
+        rows = self.saver.restore(folder / CHECKPOINTS / LAST) if resume and folder else None
         writes = folder if self.fabric.is_global_zero else None
-        self.recorder = Recorder(writes, self.settings.tensorboard, lengths, self.taken)
+        self.recorder = Recorder(writes, self.settings.tensorboard, rows, self.taken)
         self.snapshots = Snapshots(self.model, self.data, self.recorder)
         if not resume:
             self.saver.save_last()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from vaekit.errors import ConfigError
 from vaekit.model import VAE
 from vaekit.objectives import Objective, Terms
 from vaekit.training.adam import AdamSteps, suits
@@ -20,6 +22,8 @@ from vaekit.training.sharded import gathered, is_split
 
 if TYPE_CHECKING:
     from lightning_fabric.strategies.strategy import Strategy
+
+Made = TypeVar("Made")
 
 
 class Pass(nn.Module):
@@ -44,11 +48,50 @@ def make_optimizer(
         factory: makes it from the parameters.
         parameters: what it moves.
         recorded: whether its steps are recorded as a graph, for which it must be `capturable`.
+
+    Raises:
+        ConfigError: if the factory refuses its arguments.
     """
     chosen: dict[str, Any] = dict(factory.keywords) if isinstance(factory, partial) else {}
     fused = accepts(factory, "fused") and not any(map(is_split, parameters))
     fused = fused and not any(chosen.get(name) for name in ("fused", "foreach", "differentiable"))
-    return factory(parameters, **({"fused": True} if fused else {}), **({"capturable": True} if recorded else {}))
+    forced = {**({"fused": True} if fused else {}), **({"capturable": True} if recorded else {})}
+    return made("optimizer", factory, parameters, **forced)
+
+
+def made(setting: str, factory: Callable[..., Made], *given: object, **forced: object) -> Made:
+    """Call the factory that a setting holds.
+
+    Raises:
+        ConfigError: if it refuses its arguments, naming those that the refusal speaks of as flags are named, or all.
+    """
+    try:
+        return factory(*given, **forced)
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        chosen, name = _chosen(factory), getattr(_target(factory), "__name__", "its factory")
+        meant = [f"`{setting}.{key}` is {value!r}" for key, value in chosen.items() if _speaks_of(error, key, value)]
+        all_of_it = ", ".join(f"{key}={value!r}" for key, value in chosen.items())
+        told = " and ".join(meant) or f"`{setting}` is {name}({all_of_it})"
+        raise ConfigError(f"{told}, which {name} refuses: {error}") from error
+
+
+def _speaks_of(error: Exception, name: str, value: object) -> bool:
+    """Tell whether a refusal names an argument, or ends with its value or with one of its values."""
+    values = value if isinstance(value, tuple) else (value,)
+    return name in re.findall(r"\w+", str(error)) or any(str(error).endswith(f": {one}") for one in values)
+
+
+def _chosen(factory: Callable[..., object]) -> dict[str, object]:
+    """Return the arguments that a partial application gives, but for those that are defaults anyway."""
+    keywords = dict(factory.keywords) if isinstance(factory, partial) else {}
+    known = inspect.signature(_target(factory)).parameters
+    return {name: value for name, value in keywords.items() if name not in known or value != known[name].default}
+
+
+def _target(factory: Callable[..., object]) -> Callable[..., object]:
+    """Return what a factory calls: the class among its arguments, or its function."""
+    partly: Callable[..., object] = getattr(factory, "func", factory)
+    return next((a for a in getattr(factory, "args", ()) if isinstance(a, type)), partly)
 
 
 def accepts(factory: Callable[..., Optimizer], option: str) -> bool:
@@ -56,8 +99,7 @@ def accepts(factory: Callable[..., Optimizer], option: str) -> bool:
 
     A factory may give every default, as those of the command line do: an option that is off by default is not switched off.
     """
-    target = next((a for a in getattr(factory, "args", ()) if isinstance(a, type)), getattr(factory, "func", factory))
-    known = inspect.signature(target).parameters
+    known = inspect.signature(_target(factory)).parameters
     given = factory.keywords if isinstance(factory, partial) else {}
     return option in known and (given.get(option) is not False or known[option].default is False)
 
