@@ -10,7 +10,7 @@ import copy
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -118,6 +118,7 @@ class Trainer:
         total = self.steps_per_epoch * self.settings.epochs
         shows = self.settings.progress and self.fabric.is_global_zero
         with (
+            closing(self.recorder),
             Stop() as self.stop,
             Display(total, self.taken, shows) as self.display,
             unvalidated(self.model),
@@ -130,7 +131,6 @@ class Trainer:
                     self.progress.interrupted = self.stop.signal
                     break
                 self._after_epoch()
-        self.recorder.close()
         return self.progress
 
     def finish(self) -> None:
@@ -290,7 +290,6 @@ class Trainer:
         self._raise_non_finite(known, told(reading.values))
 
     def _raise_non_finite(self, where: str, what: str) -> None:
-        self.recorder.close()
         raise NonFiniteError(
             f"{where}: {what}; the first parameter that is not finite is "
             f"{first_non_finite(self.model) or 'none'}. The last good state is {self.saver.last_known()}. Lower the learning "

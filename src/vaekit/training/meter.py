@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from vaekit.evaluation.representation import posterior_mean
 from vaekit.objectives import Terms
 
 Row: TypeAlias = dict[str, float]
@@ -21,16 +23,21 @@ class Reading:
     """Averages since the last reading.
 
     Attributes:
-        examples: how many examples the averages are over.
+        counts: how many examples the average of each term is over: those of the batches that have it.
         values: the mean per example of each term, in nats, by name.
         rates: the mean rate of each latent or group.
         steps: the values of every single step, in order.
     """
 
-    examples: float
+    counts: Row
     values: Row
     rates: list[float]
     steps: list[Row]
+
+    @property
+    def examples(self) -> float:
+        """How many examples there were."""
+        return self.counts["loss"]
 
 
 @dataclass
@@ -81,15 +88,16 @@ class Meter:
         sums = _added(self._sums, _totals(pending)) if pending else self._sums
         self._pending, self._sums = [], {}
         if not sums:
-            return Reading(0, {}, [], [])
+            return Reading({"loss": 0}, {}, [], [])
         if self.shared and not self.statistics:
             sums = _summed(sums)
-        count = sums.pop("examples")
-        means = {name: (total / count).cpu() for name, total in sums.items()}
-        rates = means.pop("rates").tolist()
-        values = {name: mean.item() for name, mean in means.items()}
+        read = {name: total.tolist() for name, total in sums.items()}
+        counts = {name: total[-1] for name, total in read.items()}
+        means = {name: [part / counts[name] for part in total[:-1]] for name, total in read.items()}
+        rates = means.pop("rates")
+        values = _ordered({name: mean for name, (mean,) in means.items()}, sum(rates))
         steps = [_step_row(kept) for kept in pending] if self.statistics else []
-        return Reading(count.item(), _ordered(values, sum(rates)), rates, steps)
+        return Reading({**counts, "rate": counts["rates"]}, values, rates, steps)
 
 
 def kept_of(terms: Terms) -> Kept:
@@ -102,15 +110,14 @@ def kept_of(terms: Terms) -> Kept:
 def posterior_statistics(terms: Terms) -> Kept:
     """Compute, of each example, the mean over latents of the posterior's mean, of its square, and of the log-variance.
 
-    The square is kept under the name of the deviation over batch and latents, which it becomes in the end.
+    The square is kept under the name of the deviation over batch and latents, which it becomes in the end. A posterior that
+    does not know its mean is represented by the drawn latents, and one that does not know its variance has none.
     """
-    mean = terms.trace.posterior.mean.detach().double().flatten(1)
-    log_variance = terms.trace.posterior.variance.detach().log().flatten(1)
-    return {
-        "posterior_mean": mean.mean(1),
-        "posterior_mean_std": mean.square().mean(1),
-        "posterior_log_variance": log_variance.mean(1),
-    }
+    mean = posterior_mean(terms.trace).detach().double().flatten(1)
+    kept = {"posterior_mean": mean.mean(1), "posterior_mean_std": mean.square().mean(1)}
+    with suppress(NotImplementedError):
+        kept["posterior_log_variance"] = terms.trace.posterior.variance.detach().log().flatten(1).mean(1)
+    return kept
 
 
 def _without_rows(value: Tensor | float) -> Tensor | float:
@@ -118,23 +125,28 @@ def _without_rows(value: Tensor | float) -> Tensor | float:
 
 
 def _totals(pending: list[Kept]) -> dict[str, Tensor]:
-    """Sum each kept value over examples: per-example values as they are, per-batch scalars times their batch's size."""
+    """Sum each kept value over the examples of the batches that have it, and put their number behind the sum."""
     device = pending[0]["bound"].device
     rows = torch.tensor([len(kept["bound"]) for kept in pending], dtype=torch.float64, device=device)
-    totals = {"examples": rows.sum()}
-    for name, first in pending[0].items():
-        values = [kept[name] for kept in pending]
-        if isinstance(first, Tensor) and first.ndim:
-            totals[name] = torch.cat(values).sum(0, dtype=torch.float64)
-        elif isinstance(first, Tensor):
-            totals[name] = (torch.stack(values).double() * rows).sum()
-        else:
-            totals[name] = (torch.tensor(values, dtype=torch.float64, device=device) * rows).sum()
+    totals = {}
+    for name in dict.fromkeys(name for kept in pending for name in kept):
+        having = [i for i, kept in enumerate(pending) if name in kept]
+        counted = rows if len(having) == len(pending) else rows[having]
+        total = _total([pending[i][name] for i in having], counted)
+        totals[name] = torch.cat([total.reshape(-1), counted.sum().reshape(1)])
     return totals
 
 
+def _total(values: list[Any], rows: Tensor) -> Tensor:
+    """Sum a value over examples: per-example values as they are, per-batch scalars times their batch's size."""
+    if isinstance(values[0], Tensor) and values[0].ndim:
+        return torch.cat(values).sum(0, dtype=torch.float64)
+    each = torch.stack(values).double() if isinstance(values[0], Tensor) else rows.new_tensor(values)
+    return (each * rows).sum()
+
+
 def _added(sums: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: total + sums[name] if sums else total for name, total in more.items()}
+    return {**sums, **{name: total + sums[name] if name in sums else total for name, total in more.items()}}
 
 
 def _summed(totals: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -165,11 +177,16 @@ def _joined(parts: Sequence[Kept], name: str) -> Tensor | float:
 
 
 def _ordered(values: Mapping[str, float], rate: float) -> Row:
-    """Put the rate behind the distortion, and turn the posterior's mean square into a deviation."""
+    """Put the rate behind the distortion, turn the posterior's mean square into a deviation, and leave out what is not there.
+
+    The logarithm of the variance of a point, minus infinity, is no number that a table or a curve could show.
+    """
     first = {name: values[name] for name in ("loss", "bound", "distortion")}
     row = {**first, "rate": rate, **{name: value for name, value in values.items() if name not in first}}
     if "posterior_mean_std" in row:
         row["posterior_mean_std"] = math.sqrt(max(0.0, row["posterior_mean_std"] - row["posterior_mean"] ** 2))
+    if row.get("posterior_log_variance") == -math.inf:
+        del row["posterior_log_variance"]
     return row
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from vaekit.errors import RunError
+from vaekit.files import write_text
 from vaekit.training.meter import Row
 
 if TYPE_CHECKING:
@@ -22,34 +25,32 @@ MOST_LATENT_CURVES = 64
 class Recorder:
     """Writes `metrics.csv`, `rates.csv` (the rate of each latent), `steps.csv` and TensorBoard events into a run's folder.
 
-    Its state is the length of each table, so that a resumed run cuts off what was written after its checkpoint.
+    A resumed run cuts off the rows, and has TensorBoard hide the events, that were written after its checkpoint.
 
     Arguments:
         folder: the run's folder; None records nothing.
         tensorboard: whether to write TensorBoard events.
-        lengths: the state to continue from.
+        rows: how many rows of each table to continue from.
         step: the step to continue from.
+
+    Attributes:
+        rows: how many rows each table has.
     """
 
     def __init__(
-        self, folder: Path | None, tensorboard: bool, lengths: Mapping[str, int] | None = None, step: int = 0
+        self, folder: Path | None, tensorboard: bool, rows: Mapping[str, int] | None = None, step: int = 0
     ) -> None:
         self.folder = folder
+        self.rows: dict[str, int] = {}
         self.writer: SummaryWriter | None = None
         if folder is None:
             return
         for name in (METRICS, RATES, STEPS):
-            _truncate(folder / name, (lengths or {}).get(name, 0))
+            self.rows[name] = _cut(folder / name, (rows or {}).get(name, 0))
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)
-
-    def state(self) -> dict[str, int]:
-        """Return the length of each table in bytes."""
-        if self.folder is None:
-            return {}
-        return {name: path.stat().st_size for name in (METRICS, RATES, STEPS) if (path := self.folder / name).exists()}
+            self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def record(self, split: str, step: int, epoch: int, values: Row, rates: Sequence[float]) -> None:
         """Record averages of one split: training since the last report, or a whole epoch or evaluation."""
@@ -82,18 +83,23 @@ class Recorder:
             self.writer.close()
 
     def _append(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
-        """Append rows to a table, whose columns are those of its first row."""
+        """Append rows to a table; a column that it does not have yet is added to it, and is empty in the rows before."""
         if self.folder is None or not rows:
             return
-        path = self.folder / name
-        columns = _columns(path) or list(rows[0])
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
-        if not path.exists() or not path.stat().st_size:
+        path, text = self.folder / name, io.StringIO()
+        known = _columns(path)
+        new = [column for column in dict.fromkeys(chain.from_iterable(rows)) if column not in known]
+        writer = csv.DictWriter(text, [*known, *new], restval="", lineterminator="\n")
+        if new:
             writer.writeheader()
+            text.writelines(f"{line}{',' * len(new)}\n" for line in _lines(path)[1:])
         writer.writerows(rows)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text.getvalue())
+        if new:
+            write_text(path, text.getvalue())
+        else:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(text.getvalue())
+        self.rows[name] += len(rows)
 
 
 def _columns(path: Path) -> list[str]:
@@ -104,36 +110,47 @@ def _columns(path: Path) -> list[str]:
     """
     if not path.exists() or not path.stat().st_size:
         return []
-    with path.open("rb") as file:
-        columns = file.readline().decode("utf-8", "replace").rstrip("\n").split(",")
-    if columns[0] != "step":
+    with path.open(encoding="utf-8", errors="replace") as file:
+        columns = next(csv.reader(file))
+    if columns[:1] != ["step"]:
         raise RunError(f"`{path}` is damaged: it does not begin with the names of columns. Remove it.")
     return columns
 
 
-def _truncate(path: Path, length: int) -> None:
-    """Cut a table to a length, and one that is shorter, because it was damaged, to its last whole line."""
-    if path.exists():
-        with path.open("r+b") as file:
-            file.truncate(length if path.stat().st_size >= length else file.read().rfind(b"\n") + 1)
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a table, the names of its columns first; none where there is none yet."""
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+
+
+def _cut(path: Path, rows: int) -> int:
+    """Cut a table to its first rows, fewer where it was damaged, of which the last may be incomplete; return how many it has."""
+    if not path.exists():
+        return 0
+    with path.open("r+b") as file:
+        lines = [line for line in islice(file, rows + 1 if rows else 0) if line.endswith(b"\n")]
+        file.truncate(sum(map(len, lines)))
+    return max(0, len(lines) - 1)
 
 
 def read_table(path: Path) -> History:
-    """Read a table of a run: split -> column -> numbers in order; empty cells are left out.
+    """Read a table of a run: split -> column -> numbers in order, NaN where a cell is empty; columns without any are left out.
 
     Raises:
         RunError: if it is damaged.
     """
-    history: History = {}
+    rows: dict[str, list[dict[str, str]]] = {}
     if not path.is_file():
-        return history
+        return {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
-                columns = history.setdefault(row.pop("split"), {})
-                for name, value in row.items():
-                    if value:
-                        columns.setdefault(name, []).append(float(value))
+                rows.setdefault(row.pop("split"), []).append(row)
+        return {split: _numbers(of_split) for split, of_split in rows.items()}
     except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise RunError(f"`{path}` is damaged ({type(error).__name__}: {error}). Remove it to go on without.") from error
-    return history
+
+
+def _numbers(rows: Sequence[Mapping[str, str]]) -> dict[str, list[float]]:
+    """Read the columns of the rows of one split."""
+    filled = [name for name in dict.fromkeys(chain.from_iterable(rows)) if any(row[name] for row in rows)]
+    return {name: [float(row[name] or math.nan) for row in rows] for name in filled}

@@ -33,7 +33,8 @@ class Progress:
     Attributes:
         epoch: whole epochs done.
         batch: batches done of the epoch in progress.
-        sums: sums over the examples of the epoch in progress, by term, with their count under "examples".
+        sums: sums over the examples of the epoch in progress, by term.
+        counts: how many examples each sum is over.
         best: validation loss and file of the best checkpoints, best first.
         lowest: the lowest validation loss so far.
         waited: evaluations since the validation loss last improved.
@@ -44,6 +45,7 @@ class Progress:
     epoch: int = 0
     batch: int = 0
     sums: Row = field(default_factory=dict)
+    counts: Row = field(default_factory=dict)
     best: list[tuple[float, str]] = field(default_factory=list)
     lowest: float = math.inf
     waited: int = 0
@@ -52,12 +54,13 @@ class Progress:
 
     def collect(self, reading: Reading) -> None:
         """Add a reading to the epoch's sums."""
-        for name, value in {**reading.values, "examples": 1.0}.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value * reading.examples
+        for name, value in reading.values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value * reading.counts[name]
+            self.counts[name] = self.counts.get(name, 0.0) + reading.counts[name]
 
     def epoch_average(self) -> Row:
         """Return the averages of the epoch in progress."""
-        return {name: total / self.sums["examples"] for name, total in self.sums.items() if name != "examples"}
+        return {name: total / self.counts[name] for name, total in self.sums.items()}
 
     def judge(self, loss: float) -> None:
         """Take note of a validation loss; one that is not a number improves nothing."""
@@ -66,7 +69,7 @@ class Progress:
 
     def next_epoch(self) -> None:
         """Count an epoch as done."""
-        self.epoch, self.batch, self.sums = self.epoch + 1, 0, {}
+        self.epoch, self.batch, self.sums, self.counts = self.epoch + 1, 0, {}, {}
 
 
 class Saver:
@@ -114,7 +117,7 @@ class Saver:
         return f"in `{self.folder / LAST}`" if self.folder else "lost, because this run has no folder"
 
     def restore(self, path: Path) -> Mapping[str, int]:
-        """Continue from a checkpoint; return the lengths of the tables at its moment.
+        """Continue from a checkpoint; return how many rows each table had at its moment.
 
         Raises:
             RunError: if it is of another model, or lies within an epoch of other batches.
@@ -143,8 +146,8 @@ class Saver:
         trainer.meter.restore(tree["meter"], trainer.device, counted=trainer.fabric.is_global_zero)
         trainer.progress = _taken_up(tree["progress"], trainer.settings.patience)
         _set_random_state(tree["random"], trainer)
-        lengths: Mapping[str, int] = tree["tables"]
-        return lengths
+        rows: Mapping[str, int] = tree["tables"]
+        return rows
 
     def _write(self, name: str) -> None:
         tree = self._tree()
@@ -165,7 +168,7 @@ class Saver:
             "progress": asdict(trainer.progress),
             "steps": trainer.loader.steps,
             "random": _random_states(trainer),
-            "tables": recorder.state() if recorder else {},
+            "tables": dict(recorder.rows) if recorder else {},
         }
         return {name: gathered(value) for name, value in tree.items()}
 
