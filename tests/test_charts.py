@@ -149,6 +149,24 @@ def test_the_bound_is_drawn_over_epochs_with_the_mean_of_each_for_training():
     assert drawn == {"train": [[1, -5], [2, -4]], "test": [[2, -4.5]]}
 
 
+def test_the_course_of_training_has_one_line_a_split_and_no_constant_setting():
+    when = {"step": [10.0, 20.0], "epoch": [1.0, 2.0]}
+    history = {
+        "train": {**when, "loss": [9.0, 7.0], "beta": [1.0, 1.0], "learning_rate": [0.1, 0.2]},
+        "epoch": {**when, "loss": [9.5, 7.5]},
+        "validation": {**when, "loss": [8.0, 6.0], "rate": [0.0, 0.0]},
+    }
+    loss, *others = next(figures.training(history)).picture.axes
+    assert {line.get_label(): line.get_ydata().tolist() for line in loss.lines} == {
+        "train": [9.5, 7.5],
+        "validation": [8, 6],
+    }
+    assert [axes.get_title().split(",")[0] for axes in others] == ["learning rate", "rate"]
+    often = {**history, "train": {**history["train"], "epoch": [1.0, 1.0]}}
+    over_steps = next(figures.training(often)).picture.axes[0]
+    assert [line.get_ydata().tolist() for line in over_steps.lines] == [[9, 7], [8, 6]]
+
+
 def test_columns_of_a_table_stand_beside_the_models():
     real, modelled = torch.randn(200, 14), torch.randn(200, 14)
     axes = figures.marginals(real, modelled, names=["height"], most=5).axes
@@ -177,3 +195,11 @@ def test_two_columns_share_the_limits_of_the_data():
     assert data.get_xlim() == model.get_xlim()
     np.testing.assert_allclose(data.collections[0].get_offsets(), real[:, [0, 2]])
     np.testing.assert_allclose(model.collections[0].get_offsets(), modelled[:, [0, 2]])
+
+
+@pytest.mark.parametrize(("last", "title"), [(0.5, "model"), (9.0, "model (75% in these ranges)")])
+def test_samples_beyond_the_ranges_of_the_data_are_counted(last, title):
+    real = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+    modelled = torch.tensor([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6], [last, 0.5]])
+    data, model = figures.scatter(real, modelled).axes
+    assert (data.get_title(), model.get_title()) == ("data", title)

@@ -263,3 +263,12 @@ def test_normal_on_standardised_rows_is_the_density_of_the_rows() -> None:
     direct = -Normal(1.0, 2.0).log_prob(x)[:, 0]
     moved = -Normal(0.0, 1.0).log_prob(transform(x))[:, 0] + transform.log_volume((1,))
     torch.testing.assert_close(direct, moved)
+
+
+@pytest.mark.parametrize("transforms", [[], [vd.Standardize()], [vd.Dequantize()], [vd.Dequantize(), vd.Standardize()]])
+def test_transformed_values_return_to_their_units(transforms: list[Transform]) -> None:
+    x = IMAGES.reshape(40, 36)
+    data = vd.open(x, transforms=transforms, validation=0, test=0)
+    back = data.in_units(next(data.batches("train", 40))[0])
+    within = 0.5 * 256 / 255 if transforms and isinstance(transforms[0], vd.Dequantize) else 0
+    torch.testing.assert_close(back, torch.from_numpy(x).float(), rtol=0, atol=within + 1e-3)

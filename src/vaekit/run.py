@@ -51,6 +51,7 @@ class Run:
         data: the data it was fitted to; None where the run was loaded and its data was only in memory.
         folder: where the run is kept; None if it is not.
         progress: where training stands; None for a run that was loaded.
+        steps: how many steps this fit took; 0 for a run that was loaded, or that was resumed after its last epoch.
         checkpoint: the name of the checkpoint that the weights were taken from.
         taken: the step of that checkpoint.
         evaluation: the newest judgement, None if there is none.
@@ -62,6 +63,7 @@ class Run:
     data: Dataset | None
     folder: Path | None
     progress: Progress | None = None
+    steps: int = 0
     checkpoint: str = "last"
     taken: int = 0
     evaluation: Evaluation | None = None
@@ -146,6 +148,7 @@ class Run:
             column_names=data.column_names,
             limit=limit,
             span=span,
+            units=data.in_units,
         )
         if self.folder is not None and self.history:
             yield from drawing.training(self.history, self.rates)
@@ -257,13 +260,14 @@ def fit(
             if not place.resumes:
                 by_first(fabric, keep)
             trainer = Trainer(model, objective, dataset, chosen, folder, place.resumes, fabric)
-            if place.resumes:
+            begun = trainer.taken
+            if place.resumes and trainer.progress.epoch < chosen.epochs:
                 by_first(fabric, keep)
             progress = trainer.run()
         except Exception as error:
             _refuse_start(error, place, 0 if trainer is None else trainer.taken)
             raise
-        result = Run(model, objective, dataset, folder, progress)
+        result = Run(model, objective, dataset, folder, progress, trainer.taken - begun)
         trainer.finish()
         if folder is not None and progress.best and progress.interrupted is None:
             best = progress.best[0][1]

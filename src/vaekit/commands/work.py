@@ -18,7 +18,7 @@ from vaekit import figures
 from vaekit.data.labels import as_context
 from vaekit.data.source import Array
 from vaekit.data.splits import PARTS
-from vaekit.data.transforms import Dequantize, Standardize, Transform
+from vaekit.data.transforms import Transform
 from vaekit.errors import ConfigError, DataError
 from vaekit.evaluation.batches import inference
 from vaekit.keeping import MODEL, read_yaml, rebuilt
@@ -42,9 +42,14 @@ class Worker:
         self.transforms: list[Transform] = rebuilt(folder, (kept.get("data") or {}).get("transforms") or [])
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of an event."""
+        return tuple(self.events.get("shape", ()))
+
+    @property
     def makes_images(self) -> bool:
         """Whether the model's events are images."""
-        return figures.is_image(self.events.get("shape", ()))
+        return figures.is_image(self.shape)
 
     @property
     def columns(self) -> list[str]:
@@ -91,13 +96,7 @@ class Worker:
         return self._in_units(self._mapped(split, self.model.reconstruct))
 
     def pairs(self, split: str, most: int) -> figures.Image:
-        """Lay out the first images of a split above their reconstructions.
-
-        Raises:
-            ConfigError: if the data is no images.
-        """
-        if not self.makes_images:
-            raise ConfigError("`out` is a picture, but the data is no images. Write an array (.npy) or a table (.csv).")
+        """Lay out the first images of a split above their reconstructions."""
         part = self._parts(split)[0]
         with inference(self.model, 0):
             given = next(self.run.needs_data().batches(part, most, self.model.step.device))
@@ -144,12 +143,7 @@ class Worker:
     def _in_units(self, x: Tensor) -> Tensor:
         """Bring what the model makes, shape (N, *event), back to the units of its data."""
         for transform in reversed(self.transforms):
-            if isinstance(transform, Standardize) and transform.mean is not None and transform.std is not None:
-                shape = (-1, *(1,) * (x.ndim - 2))
-                mean, std = (x.new_tensor(value).view(shape) for value in (transform.mean, transform.std))
-                x = x * std + mean
-            elif isinstance(transform, Dequantize):
-                x = (x * transform.levels - 0.5) / (transform.levels - 1)
+            x = transform.undo(x)
         return x if self.makes_images else x * self.events.get("scale", 1.0)
 
 

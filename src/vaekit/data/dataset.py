@@ -194,6 +194,12 @@ class Dataset:
             return None
         return sum(t.log_volume(self.event_shape) for t in self.transforms)
 
+    def in_units(self, x: Tensor) -> Tensor:
+        """Bring what a model scores or makes, shape (B, *event), back to the units of the stored values."""
+        for transform in reversed(self.transforms):
+            x = transform.undo(x)
+        return x * self.facts.scale
+
     def batches(
         self, split: str, batch_size: int, device: torch.device | str | None = None
     ) -> Iterator[tuple[Tensor, ...]]:

@@ -50,6 +50,10 @@ class Transform(ABC):
         """Return the transform with what it must learn from the training data, itself where that is nothing."""
         return self
 
+    def undo(self, x: Tensor) -> Tensor:
+        """Bring transformed values, shape (B, *event), back to the units before, where it changed them."""
+        return x
+
     def log_volume(self, event_shape: Sequence[int]) -> float:
         """Return the nats to add to minus a log-density of an event for the code length of the untransformed one."""
         return 0.0
@@ -132,6 +136,9 @@ class Dequantize(Transform):
     def __call__(self, x: Tensor) -> Tensor:
         return torch.rand_like(x).add_(x, alpha=self.levels - 1).div_(self.levels)
 
+    def undo(self, x: Tensor) -> Tensor:
+        return (x * self.levels - 0.5) / (self.levels - 1)
+
     def log_volume(self, event_shape: Sequence[int]) -> float:
         return numel(event_shape) * math.log(self.levels)
 
@@ -167,6 +174,10 @@ class Standardize(Transform):
     def __call__(self, x: Tensor) -> Tensor:
         mean, std = self._on(x)
         return (x - mean) / std
+
+    def undo(self, x: Tensor) -> Tensor:
+        mean, std = self._on(x)
+        return x * std + mean
 
     def fit(self, batches: Iterable[Tensor]) -> Standardize:
         if self.mean is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -10,6 +11,8 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from vaekit.errors import ShapeError
@@ -27,23 +30,33 @@ TITLES = {
     "rate": "rate, KL(q(z|x) || p(z))",
     "learning_rate": "learning rate",
 }
-UNITLESS = ("beta", "learning_rate", "temperature", "gradient_norm", "posterior_mean", "posterior_mean_std")
+POSTERIOR = ("posterior_mean", "posterior_mean_std", "posterior_log_variance")
+UNITLESS = ("beta", "learning_rate", "temperature", "gradient_norm", *POSTERIOR)
+LOOKS = {"train": ("train", "tab:blue"), "epoch": ("train", "tab:blue"), "validation": ("validation", "tab:orange")}
 
 
 def blank(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """Make a white figure, sizes in inches, with plain axes laid out in rows and columns."""
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
+    figure = Figure(
+        figsize=(width, height), dpi=DPI, facecolor="white", layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06)
+    )
     axes: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
     for each in axes:
         each.spines[["top", "right"]].set_visible(False)
         each.grid(alpha=0.25, linewidth=0.6)
         each.set_axisbelow(True)
         each.tick_params(labelsize=8)
-        each.title.set_fontsize(10)
     return figure, axes
 
 
-def panels(count: int, width: float = 3.6, height: float = 2.6, most: int = 3) -> tuple[Figure, list[Axes]]:
+def describe(axes: Axes, title: str, x: str = "", y: str = "") -> None:
+    """Write what axes show and what is along them."""
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(x, fontsize=9)
+    axes.set_ylabel(y, fontsize=9)
+
+
+def panels(count: int, width: float = 3.6, height: float = 2.8, most: int = 3) -> tuple[Figure, list[Axes]]:
     """Make a figure of `count` equal axes, at most `most` a row."""
     columns = min(count, most)
     rows = -(-count // columns)
@@ -95,6 +108,7 @@ def embedding(
     label_names: Sequence[str] = (),
     title: str = "codes",
     names: tuple[str, str] = ("", ""),
+    color: str = "label",
 ) -> Figure:
     """Draw points of the plane, coloured by label: a legend for classes, a colour bar for numbers (and for over 20 classes).
 
@@ -104,11 +118,12 @@ def embedding(
         label_names: the names of classes 0, 1, ...
         title: what is shown.
         names: of the two axes; without any, the axes have no numbers either.
+        color: what a colour bar counts.
     """
-    figure, (axes,) = blank(6.4, 5.4)
+    figure, (axes,) = blank(5.2, 4.4)
     xy = points.detach().cpu().numpy()
-    look: dict[str, Any] = {"s": float(np.clip(12000 / max(len(xy), 1), 2, 24)), "alpha": 0.75, "linewidths": 0}
-    axes.set(title=title, xlabel=names[0], ylabel=names[1])
+    look = _points(len(xy))
+    describe(axes, title, *names)
     axes.set_aspect("equal", "datalim")
     if not any(names):
         axes.set(xticks=[], yticks=[])
@@ -119,7 +134,7 @@ def embedding(
     values = np.asarray(labels)
     classes = np.unique(values)
     if len(classes) > MOST_CLASSES or np.issubdtype(values.dtype, np.floating):
-        figure.colorbar(axes.scatter(xy[:, 0], xy[:, 1], c=values, cmap="viridis", **look), ax=axes, label="label")
+        figure.colorbar(axes.scatter(xy[:, 0], xy[:, 1], c=values, cmap="viridis", **look), ax=axes, label=color)
         return figure
     for order, label in enumerate(classes):
         name = label_names[label] if 0 <= label < len(label_names) else str(label)
@@ -130,6 +145,11 @@ def embedding(
     return figure
 
 
+def _points(count: int) -> dict[str, Any]:
+    """Return the look of so many points: the more, the smaller."""
+    return {"s": float(np.clip(12000 / max(count, 1), 2, 24)), "alpha": 0.75, "linewidths": 0}
+
+
 def _color(order: int, count: int) -> tuple[float, ...]:
     palette = colormaps["tab10" if count <= 10 else "tab20"]
     color: tuple[float, ...] = palette(order)
@@ -137,7 +157,7 @@ def _color(order: int, count: int) -> tuple[float, ...]:
 
 
 def curves(history: History, terms: Sequence[str] = (), axis: str = "") -> Figure:
-    """Draw terms over training, one axes a term and one line a split.
+    """Draw terms over training, one axes a term and one line a split; the split `epoch` holds training's means over epochs.
 
     Arguments:
         history: split -> column -> numbers in order; the columns `epoch` and `step` say where, all others are terms.
@@ -147,21 +167,27 @@ def curves(history: History, terms: Sequence[str] = (), axis: str = "") -> Figur
     Raises:
         ShapeError: if a column is not as long as its split's axis, or there is nothing to draw.
     """
-    chosen = terms or list(dict.fromkeys(t for columns in history.values() for t in columns if t not in AXES))
+    chosen = terms or terms_of(history)
     if not chosen:
         raise ShapeError(
             f"`history` has no term to draw: its splits are {sorted(history)}. Record at least one evaluation."
         )
     axis = axis or time_axis(history)
-    figure, axes = panels(len(chosen))
+    figure, axes = blank(5.2, 3.2) if len(chosen) == 1 else panels(len(chosen))
     for each, term in zip(axes, chosen, strict=True):
         for split, columns in history.items():
             if term in columns:
                 _line(each, columns[axis], columns[term], label=split)
-        each.set(title=TITLES.get(term, term.replace("_", " ")), xlabel=axis, ylabel="" if term in UNITLESS else "nats")
-    if len(history) > 1:
+        describe(each, TITLES.get(term, term.replace("_", " ")), axis, "" if term in UNITLESS else "nats")
+        each.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    if len(axes[0].lines) > 1:
         axes[0].legend(frameon=False, fontsize=8)
     return figure
+
+
+def terms_of(history: History) -> list[str]:
+    """List the terms of a history, each once."""
+    return list(dict.fromkeys(t for columns in history.values() for t in columns if t not in AXES))
 
 
 def time_axis(history: History) -> str:
@@ -173,7 +199,9 @@ def time_axis(history: History) -> str:
 def _line(axes: Axes, times: Sequence[float], values: Sequence[float], label: str) -> None:
     if len(times) != len(values):
         raise ShapeError(f"`history` of {label!r} has {len(times)} rows, but a term with {len(values)} numbers.")
-    axes.plot(times, values, marker="o" if len(times) < 40 else "", markersize=2.5, linewidth=1.4, label=label)
+    name, color = LOOKS.get(label, (label, "tab:green"))
+    marker = "o" if len(times) < 40 else ""
+    axes.plot(times, values, marker=marker, markersize=2.5, linewidth=1.4, label=name, color=color)
 
 
 def rates_over_time(rates: Tensor | Floats, times: Sequence[float], axis: str = "epoch") -> Figure:
@@ -188,19 +216,21 @@ def rates_over_time(rates: Tensor | Floats, times: Sequence[float], axis: str = 
     order = np.argsort(-values[-1], kind="stable")
     title = "rate of each latent"
     if len(order) <= MOST_LINES:
-        figure, (axes,) = blank(6.4, 3.6)
+        figure, (axes,) = blank(5.2, 3.2)
         for latent in order:
             axes.plot(times, values[:, latent], lw=1.4, color=_color(int(latent), len(order)), label=f"z{latent}")
-        axes.set(title=title, xlabel=axis, ylabel="nats")
+        axes.set_ylim(bottom=min(0.0, float(values.min())))
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        describe(axes, title, axis, "nats")
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
         return figure
-    figure, (axes,) = blank(6.4, min(7.0, 1.6 + 0.12 * len(order)))
+    figure, (axes,) = blank(5.2, min(7.0, 1.6 + 0.12 * len(order)))
     mesh = axes.pcolormesh(_edges(times), np.arange(len(order) + 1), values[:, order].T, cmap="viridis", vmin=0)
     step = -(-len(order) // 32)
     axes.set_yticks(np.arange(0, len(order), step) + 0.5, [f"z{latent}" for latent in order[::step]], fontsize=7)
     axes.invert_yaxis()
     axes.grid(False)
-    axes.set(title=title, xlabel=axis, ylabel="latents, by their last rate")
+    describe(axes, title, axis, "latents, by their last rate")
     figure.colorbar(mesh, ax=axes, label="nats")
     return figure
 
@@ -233,23 +263,33 @@ def marginals(real: Tensor, modelled: Tensor, names: Sequence[str] = (), most: i
             label=["data", "model"],
             color=["0.55", "tab:blue"],
         )
-        each.set(title=names[column] if column < len(names) else f"column {column}", yticks=[])
+        describe(each, _name(names, column))
+        each.set_yticks([])
+        each.xaxis.set_major_locator(MaxNLocator(5, integer=_whole(data)))
     axes[0].legend(frameon=False, fontsize=8)
     return figure
 
 
 def _bins(real: Floats, modelled: Floats, most: int = 30) -> Floats:
-    """Choose the edges of bins: around each value of a column of few whole numbers, equal widths over the data elsewhere."""
+    """Choose the edges of bins: around each value of a column of few whole numbers, elsewhere of equal widths over the data,
+    twice the cube root of the number of rows (the Rice rule) but at most 30.
+    """
     together = np.concatenate([real, modelled])
     least, greatest = together.min(), together.max()
-    if greatest - least < most and np.all(real == np.floor(real)):
+    if greatest - least < most and _whole(real):
         return np.arange(least, greatest + 1.5) - 0.5
     low, high = np.quantile(together, [0.005, 0.995]) if len(real) >= FEW_ROWS else (least, greatest)
-    return np.linspace(low, high + (high == low), most + 1)
+    return np.linspace(low, high + (high == low), min(most, math.ceil(2 * len(real) ** (1 / 3))) + 1)
+
+
+def _whole(values: Floats) -> bool:
+    return bool(np.all(values == np.floor(values)))
 
 
 def scatter(real: Tensor, modelled: Tensor, names: Sequence[str] = (), columns: tuple[int, int] = (0, 1)) -> Figure:
-    """Draw two columns of a table against each other, data and model side by side on the same axes.
+    """Draw two columns of a table against each other, data and model side by side over the ranges of the data.
+
+    The title says how many of the model's samples lie within them, where not all do.
 
     Arguments:
         real: data, shape (N, D).
@@ -257,18 +297,18 @@ def scatter(real: Tensor, modelled: Tensor, names: Sequence[str] = (), columns: 
         names: of the columns.
         columns: which two.
     """
-    figure, axes = panels(2, width=3.8, height=3.6)
+    figure, axes = panels(2, width=3.2, height=3.0)
     low, high = real[:, columns].min(0).values.tolist(), real[:, columns].max(0).values.tolist()
     margins = [0.05 * (b - a) or 0.5 for a, b in zip(low, high, strict=True)]
+    within = real.new_tensor(low) - real.new_tensor(margins), real.new_tensor(high) + real.new_tensor(margins)
     for each, rows, title, color in zip(axes, (real, modelled), ("data", "model"), ("0.45", "tab:blue"), strict=True):
-        across, up = rows[:, columns].detach().cpu().T.numpy()
-        each.scatter(across, up, s=6, alpha=0.5, linewidths=0, color=color)
-        each.set(
-            title=title,
-            xlim=(low[0] - margins[0], high[0] + margins[0]),
-            ylim=(low[1] - margins[1], high[1] + margins[1]),
-        )
-        each.set(xlabel=_name(names, columns[0]), ylabel=_name(names, columns[1]))
+        plane = rows[:, columns].detach()
+        share = ((plane >= within[0]) & (plane <= within[1])).all(1).double().mean().item()
+        title += f" ({share:.0%} in these ranges)" if share < 1 else ""
+        each.scatter(*plane.cpu().T.numpy(), color=color, **_points(len(plane)))
+        each.set_xlim(low[0] - margins[0], high[0] + margins[0])
+        each.set_ylim(low[1] - margins[1], high[1] + margins[1])
+        describe(each, title, _name(names, columns[0]), _name(names, columns[1]))
     return figure
 
 

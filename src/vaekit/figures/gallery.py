@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,21 @@ from vaekit.distributions import OneHotCategoricals
 from vaekit.evaluation.batches import Batches, inference, unpacked
 from vaekit.evaluation.representation import posterior_mean
 from vaekit.figures.canvas import Image, framed, is_image
-from vaekit.figures.charts import History, curves, embedding, marginals, pca, rates_over_time, scatter, time_axis, tsne
+from vaekit.figures.charts import (
+    AXES,
+    MOST_COLUMNS,
+    UNITLESS,
+    History,
+    curves,
+    embedding,
+    marginals,
+    pca,
+    rates_over_time,
+    scatter,
+    terms_of,
+    time_axis,
+    tsne,
+)
 from vaekit.figures.images import draws, generated, reconstructions, samples
 from vaekit.figures.latent import (
     by_rate,
@@ -91,6 +105,7 @@ def illustrate(
     column_names: Sequence[str] = (),
     limit: int = 2000,
     span: tuple[float, float] | None = None,
+    units: Callable[[Tensor], Tensor] | None = None,
     seed: int = 0,
 ) -> Iterator[Illustration]:
     """Draw all figures that suit the model and the data.
@@ -106,6 +121,7 @@ def illustrate(
         column_names: the names of a table's columns.
         limit: how many examples are used at most.
         span: the range of both axes of the linear manifold; None takes the range of the codes.
+        units: brings values of a table, shape (N, D), from what the model scores to the units in which they are shown.
         seed: of all draws.
     """
     exhibit = _exhibit(model, batches, limit, seed)
@@ -113,7 +129,7 @@ def illustrate(
         yield from _of_images(exhibit, seed)
         yield from _of_latents(exhibit, span)
     else:
-        yield from _of_table(exhibit, column_names, seed)
+        yield from _of_table(exhibit, column_names, units or (lambda x: x), seed)
     if exhibit.codes.shape[1] == 2 or min(exhibit.codes.shape) > 1:
         known = None if labels is None else np.asarray(labels)[:limit]
         yield from _of_codes(exhibit.codes, known, label_names, seed)
@@ -147,7 +163,7 @@ def _of_images(exhibit: Exhibit, seed: int) -> Iterator[Illustration]:
     caption = (
         "Decoded draws from the prior (means of p(x|z)). They should look like the data, and differ from each other."
     )
-    yield Illustration("samples", framed(image, "samples from the model"), caption)
+    yield Illustration("samples", framed(image, "what draws from the prior decode to"), caption)
 
 
 def _of_latents(exhibit: Exhibit, span: tuple[float, float] | None) -> Iterator[Illustration]:
@@ -223,28 +239,36 @@ def _manifolds(exhibit: Exhibit, span: tuple[float, float] | None) -> Iterator[I
 
 
 def ticks(values: Tensor) -> list[str]:
-    """Write coordinates with one decimal.
+    """Write coordinates with one decimal where that is exact, else with two.
 
     Example:
-        >>> ticks(torch.tensor([-1.5, -0.02]))
-        ['-1.5', '0.0']
+        >>> ticks(torch.tensor([-1.5, 0.0])), ticks(torch.tensor([-0.95, -0.001]))
+        (['-1.5', '0.0'], ['-0.95', '0.00'])
     """
-    return [f"{round(value, 1) + 0.0:.1f}" for value in values.tolist()]
+    decimals = 1 if torch.allclose(values, values.round(decimals=1), atol=1e-3) else 2
+    return [f"{round(value, decimals) + 0.0:.{decimals}f}" for value in values.tolist()]
 
 
-def _of_table(exhibit: Exhibit, names: Sequence[str], seed: int) -> Iterator[Illustration]:
-    real = exhibit.x.flatten(1)
-    context = exhibit.context
-    modelled = generated(exhibit.model, *context, count=len(real), mean=False, seed=seed).flatten(1).to(real)
-    caption = "Each column of the data beside samples of the model."
+def _of_table(
+    exhibit: Exhibit, names: Sequence[str], units: Callable[[Tensor], Tensor], seed: int
+) -> Iterator[Illustration]:
+    drawn = generated(exhibit.model, *exhibit.context, count=len(exhibit.x), mean=False, seed=seed)
+    real, modelled = (units(x.cpu()).flatten(1) for x in (exhibit.x, drawn.to(exhibit.x)))
+    most = f"The first {MOST_COLUMNS} of {real.shape[1]} columns" if real.shape[1] > MOST_COLUMNS else "Each column"
+    caption = f"{most} of the data beside as many samples of the model, as densities."
     yield Illustration("marginals", marginals(real, modelled, names), caption)
     if real.shape[1] > 1:
-        columns = sorted(by_rate(real.var(0, correction=0), 2))
-        yield Illustration(
-            "pairs",
-            scatter(real, modelled, names, (columns[0], columns[1])),
-            "The two columns that vary most, against each other: the model should show the same shape.",
+        caption = (
+            "The two columns most correlated in the data, against each other: the model should show the same shape."
         )
+        yield Illustration("pairs", scatter(real, modelled, names, _most_correlated(real)), caption)
+
+
+def _most_correlated(x: Tensor) -> tuple[int, int]:
+    """Return the two columns of a table, shape (N, D), whose correlation is strongest, in their order."""
+    strength = x.double().T.corrcoef().abs().nan_to_num(0).triu(1)
+    first, second = divmod(int(strength.argmax()), x.shape[1])
+    return (first, second) if first < second else (0, 1)
 
 
 def _of_codes(
@@ -268,8 +292,22 @@ def _of_codes(
             continue
         for factor in range(min(2, labels.shape[1])):
             title = label_names[factor] if factor < len(label_names) else f"factor {factor}"
-            picture = embedding(points, labels[:, factor].astype(float), title=f"codes coloured by {title}", names=axes)
+            values = labels[:, factor].astype(float)
+            picture = embedding(points, values, title=f"codes, coloured by {title}", names=axes, color=title)
             yield Illustration(f"{name}-{factor}", picture, f"{caption} Colour: {title}.")
+
+
+def _varies(history: History, term: str) -> bool:
+    return len({value for columns in history.values() for value in columns.get(term, ())}) > 1
+
+
+def _without(history: History, pair: tuple[str, str]) -> History:
+    """Leave out the terms of the first split that the second has too."""
+    spare, kept = pair
+    return {
+        split: {t: v for t, v in columns.items() if split != spare or t in AXES or t not in history.get(kept, {})}
+        for split, columns in history.items()
+    }
 
 
 def training(history: History, rates: History | None = None) -> Iterator[Illustration]:
@@ -279,11 +317,14 @@ def training(history: History, rates: History | None = None) -> Iterator[Illustr
         history: split -> column -> numbers in order, from a run's metrics.
         rates: the same for the columns `latent_0`, `latent_1`, ... beside `step` and `epoch`.
     """
-    yield Illustration("curves", curves(history), "Every term over training, by split.")
+    axis = time_axis(history)
+    course = _without(history, ("epoch", "train") if axis == "step" else ("train", "epoch"))
+    changing = [t for t in terms_of(history) if t not in UNITLESS or _varies(history, t)]
+    told = "that of training is the mean over the epoch" if axis == "epoch" else "that of training is a running mean"
+    caption = f"Every term that changes over training, by split; {told}."
+    yield Illustration("curves", curves(course, changing, axis), caption)
     if "epoch" in history:
-        means = {
-            "train" if split == "epoch" else split: columns for split, columns in history.items() if split != "train"
-        }
+        means = {split: columns for split, columns in history.items() if split != "train"}
         caption = "The bound on log p(x) over epochs, by split; that of training is the mean over the epoch."
         yield Illustration("bounds", curves(means, ["bound"], "epoch"), caption)
     if rates:
