@@ -266,6 +266,8 @@ def test_what_a_command_prints(tmp_path: Path) -> None:
     assert end.out.startswith("real: 48 rows to train on, 6 to validate, 6 to test.\n")
     assert "VAE(\n  (prior): StandardNormal(latent=2)" in end.out
     assert "Normal with a learned scale for each element" in end.out
+    assert "\nrun: run\n" in end.out
+    assert "\nrun, weights: best-epoch0001; real, split: test\n" in end.out
     assert end.out.rstrip().splitlines()[-1] == "wrote run/report.html"
     assert re.fullmatch(r"epoch 1: train \S+ nats \(distortion \S+, rate \S+\), validation \S+ \(\S+, \S+\)\n", end.err)
     files = {path.name for path in (tmp_path / "run").iterdir()}

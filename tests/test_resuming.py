@@ -49,6 +49,17 @@ def test_resuming_as_another_model_leaves_the_run_as_it_was(begun: Path, tmp_pat
     done("fit", "--resume", tmp_path / "run", "--epochs=2")
 
 
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_run_that_has_its_epochs_says_so_and_stays_as_it_is(epochs: int, begun: Path, tmp_path: Path) -> None:
+    shutil.copytree(begun / "run", tmp_path / "run")
+    words = ("fit", "--resume", tmp_path / "run", "--progress=false")
+    done(*words, "--epochs=2")
+    before = flags_of(tmp_path / "run")
+    told = f"nothing was left to train after epoch 2; to go on: vaekit fit --resume {tmp_path / 'run'} --epochs 3\n"
+    assert done(*words, f"--epochs={epochs}").out.endswith(told)
+    assert flags_of(tmp_path / "run") == before
+
+
 @pytest.mark.parametrize("started", [False, True])
 def test_a_folder_is_fitted_by_one_process_at_a_time(started: bool, begun: Path, tmp_path: Path) -> None:
     flags = ("fit", *SMALL, f"--data={begun / 'vectors.npy'}", "--run", tmp_path / "run", "--restartable")

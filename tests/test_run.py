@@ -168,6 +168,7 @@ def test_all_of_other_data_is_used(rows: int, home: Path, tmp_path: Path) -> Non
 def test_other_data_is_cut_if_a_split_is_asked_for(command: str, home: Path, runs: Path) -> None:
     words = (command, runs / "vectors", f"--data={home / 'vectors.npy'}", "--split=validation")
     said = done(*words).out
+    assert "split: validation" in said
     assert ("6 examples" if command == "evaluate" else "6 rows of shape") in said
 
 
@@ -314,7 +315,9 @@ def test_tables_of_codes_that_are_none(text: str, runs: Path) -> None:
 def test_files_that_cannot_be_written(runs: Path) -> None:
     Path("file").touch()
     assert "could not be written" in refused("sample", runs / "vectors", "--out=file/new.npy")
-    assert "is a picture, but" in refused("reconstruct", runs / "vectors", "--out=new.png")
+    for command, kind, name in (("reconstruct", "vectors", "new.png"), ("decode", "images", "new.csv")):
+        codes = ["no-codes.npy"] if command == "decode" else []
+        assert "images also into .png" in refused(command, runs / kind, *codes, f"--out={name}")
     assert "at least 1 is drawn" in refused("sample", runs / "vectors", "--count=0")
 
 

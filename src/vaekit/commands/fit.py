@@ -11,6 +11,7 @@ from jsonargparse import Namespace
 from rich.console import Console
 
 from vaekit import data as data_room
+from vaekit.commands.loading import judged
 from vaekit.commands.parsing import parse_fit, run_folder
 from vaekit.composition import Composition
 from vaekit.data.dataset import Dataset
@@ -46,9 +47,15 @@ def fit(arguments: Sequence[str]) -> int:
         console.print(f"likelihood: {data.propose().reason}", markup=False)
     console.print(repr(model), markup=False)
     folder = flags.resume or run_folder(flags.run, data.name)
+    console.print(f"run: {folder}", markup=False)
     if has_live_page(data, flags.figures_every):
         console.print(f"live: {folder / LIVE}", markup=False)
     run = fit_model(model, flags.objective, data, run=folder, resume=resume, config=config, **settings)
+    if not run.steps:
+        done = run.progress.epoch if run.progress else 0
+        console.print(
+            f"nothing was left to train after epoch {done}; to go on: vaekit fit --resume {folder} --epochs {done + 1}"
+        )
     return _finish(run, flags, console)
 
 
@@ -81,7 +88,9 @@ def _finish(run: Run, flags: Namespace, console: Console) -> int:
         console.print(f"stopped; continue with: vaekit fit --resume {run.folder}", markup=False)
         return 128 + stopped
     if flags.samples and is_first():
-        console.print(run.evaluate(samples=flags.samples))
+        evaluation = run.evaluate(samples=flags.samples)
+        console.print(judged(run), markup=False)
+        console.print(evaluation)
         shown = {"limit": flags.figure_examples, "span": flags.figure_span, "split": flags.figure_split}
         for path in (*run.figures(**shown), run.report(**shown)):
             console.print(f"wrote {path}", markup=False)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 import vaekit
 from vaekit.commands.calling import call
-from vaekit.commands.loading import load
+from vaekit.commands.loading import judged, load
 from vaekit.errors import ConfigError
 
 
@@ -52,13 +52,11 @@ def _evaluate(
         evaluation = fitted.evaluate(
             chosen, samples=samples, seed=seed, progress=lambda done: status.update(f"evaluated {done:,} examples")
         )
-    told = {"run": str(run), **fitted.judged}
     if json:
-        print(json_format.dumps({**evaluation.as_dict(), **told}, indent=2, allow_nan=False))
+        print(json_format.dumps({**evaluation.as_dict(), "run": str(run), **fitted.judged}, indent=2, allow_nan=False))
         return
     console = Console(soft_wrap=True, highlight=False)
-    judged = "all rows" if chosen == "all" else f"split: {', '.join(told['split'])}"
-    console.print(f"{run}, weights: {told['checkpoint']}; {told['data']}, {judged}", markup=False)
+    console.print(judged(fitted), markup=False)
     console.print(evaluation)
 
 

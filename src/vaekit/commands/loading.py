@@ -1,4 +1,4 @@
-"""Loading a run with the data that a command is to use."""
+"""Loading a run with the data that a command is to use, and saying which that is."""
 
 from __future__ import annotations
 
@@ -18,3 +18,19 @@ def load(run: Path, data: str | None, split: str | None, checkpoint: str) -> tup
     """
     chosen = split or ("test" if data is None else "all")
     return vaekit.load(run, data=data, checkpoint=checkpoint, whole=chosen == "all"), chosen
+
+
+def judged(run: Run) -> str:
+    """Say what a run's newest judgement is of."""
+    of = run.judged
+    return f"{run.folder}, weights: {of['checkpoint']}; {of['data']}, {rows_of(', '.join(of['split']))}"
+
+
+def rows_of(split: str) -> str:
+    """Say which rows a split has.
+
+    Example:
+        >>> rows_of("all"), rows_of("test")
+        ('all rows', 'split: test')
+    """
+    return "all rows" if split == "all" else f"split: {split}"

@@ -37,33 +37,44 @@ def read(path: Path) -> Array:
     return np.asarray(values)
 
 
-def refuse_format(out: Path) -> None:
-    """Refuse a file of a format that is not written, before any work is done.
+def refuse_format(out: Path, shape: Sequence[int] | None = None) -> None:
+    """Refuse a file of a format that is not written, or that does not hold such rows, before any work is done.
+
+    Arguments:
+        out: the file.
+        shape: of a row; None if it is not known yet.
 
     Raises:
         ConfigError: naming the formats.
     """
     if out.suffix not in (".npy", ".csv", ".png"):
         raise ConfigError(f"`out` is {out}; it must end with .npy (an array), .csv (a table) or .png (a picture).")
+    if shape is None or out.suffix == ".npy" or (figures.is_image(shape) if out.suffix == ".png" else len(shape) == 1):
+        return
+    raise ConfigError(
+        f"`out` is {out}, but rows of shape {tuple(shape)} go into .npy, vectors also into .csv, images also into .png."
+    )
 
 
-def write(values: Tensor, out: Path, columns: Sequence[str] = ()) -> None:
+def write(values: Tensor, out: Path, columns: Sequence[str] = (), of: str = "") -> None:
     """Write rows to a file, and say so.
 
     Arguments:
         values: rows, shape (N, *event).
         out: an array (.npy), a table (.csv) of vectors, or a picture (.png) of images.
         columns: the names of the columns of a table.
+        of: which rows they are, in words.
 
     Raises:
         ConfigError: if the format does not hold such rows.
     """
+    refuse_format(out, values.shape[1:])
     array = values.cpu().numpy()
-    if out.suffix == ".png" and figures.is_image(array.shape[1:]):
+    if out.suffix == ".png":
         figures.save(figures.grid(figures.pixels(values)), out)
     elif out.suffix == ".npy":
         write_atomically(out, lambda path: _save(path, array))
-    elif out.suffix == ".csv" and array.ndim == 2:
+    else:
         header = ",".join(map(_quoted, columns))
         write_atomically(
             out,
@@ -71,11 +82,7 @@ def write(values: Tensor, out: Path, columns: Sequence[str] = ()) -> None:
                 path, array, delimiter=",", fmt="%.9g", header=header, comments="", encoding="utf-8"
             ),
         )
-    else:
-        raise ConfigError(
-            f"`out` is {out}, but rows of shape {array.shape[1:]} go into .npy, vectors also into .csv, images also into .png."
-        )
-    print(f"wrote {out}: {len(array)} rows of shape {array.shape[1:]}")
+    print(f"wrote {out}: {len(array)} rows of shape {array.shape[1:]}{f' ({of})' if of else ''}")
 
 
 def write_picture(image: figures.Image, out: Path) -> None:

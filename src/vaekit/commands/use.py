@@ -56,8 +56,10 @@ def _sample(
 
     rows.refuse_format(out or Path("samples.png"))
     worker = work.Worker(vaekit.load(run, checkpoint=checkpoint, reopen=False))
+    target = out or Path("samples.png" if worker.makes_images else "samples.csv")
+    rows.refuse_format(target, worker.shape)
     values = worker.sample(count, mean=worker.makes_images if mean is None else mean, label=label, seed=seed)
-    rows.write(values, out or Path("samples.png" if worker.makes_images else "samples.csv"), worker.columns)
+    rows.write(values, target, worker.columns)
 
 
 def _reconstruct(
@@ -79,15 +81,16 @@ def _reconstruct(
         checkpoint: best, last, or the name of a file in the run's checkpoints.
     """
     from vaekit.commands import rows, work
-    from vaekit.commands.loading import load
+    from vaekit.commands.loading import load, rows_of
 
     rows.refuse_format(out)
     fitted, chosen = load(run, data, split, checkpoint)
     worker = work.Worker(fitted)
+    rows.refuse_format(out, worker.shape)
     if out.suffix == ".png":
         rows.write_picture(worker.pairs(chosen, SHOWN), out)
     else:
-        rows.write(worker.reconstruct(chosen), out, worker.columns)
+        rows.write(worker.reconstruct(chosen), out, worker.columns, rows_of(chosen))
 
 
 def _encode(
@@ -109,11 +112,11 @@ def _encode(
         checkpoint: best, last, or the name of a file in the run's checkpoints.
     """
     from vaekit.commands import rows, work
-    from vaekit.commands.loading import load
+    from vaekit.commands.loading import load, rows_of
 
     rows.refuse_format(out)
     fitted, chosen = load(run, data, split, checkpoint)
-    rows.write(work.Worker(fitted).encode(chosen), out)
+    rows.write(work.Worker(fitted).encode(chosen), out, of=rows_of(chosen))
 
 
 def _decode(
@@ -137,4 +140,5 @@ def _decode(
 
     rows.refuse_format(out)
     worker = work.Worker(vaekit.load(run, checkpoint=checkpoint, reopen=False))
+    rows.refuse_format(out, worker.shape)
     rows.write(worker.decode(rows.read(codes), label), out, worker.columns)
