@@ -264,6 +264,14 @@ def test_a_table_is_shown_in_its_own_units_and_by_its_most_correlated_columns():
     np.testing.assert_allclose(data.collections[0].get_offsets(), 10 * x[:, [1, 3]] + 7, rtol=1e-5)
 
 
+def test_factors_of_two_values_are_classes_and_others_are_measured():
+    labels = torch.tensor([[0.0, 0.5], [1.0, 2.5]]).repeat(6, 1)
+    shown = figures.illustrate(painting((2,)), [torch.rand(12, 2)], labels=labels, label_names=["smile", "age"])
+    smile, age = (i.picture for i in shown if i.name.startswith("codes"))
+    assert [t.get_text() for t in smile.axes[0].get_legend().get_texts()] == ["0", "1"]
+    assert (smile.axes[0].get_title(), age.axes[1].get_ylabel()) == ("codes, coloured by smile", "age")
+
+
 def test_the_gallery_of_a_conditional_model():
     batches = [(torch.rand(9, 1, 2, 2), torch.rand(9, 1))]
     shown = list(figures.illustrate(painting(log_scale=-1.0), batches))

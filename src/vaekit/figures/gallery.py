@@ -215,14 +215,14 @@ def _traversals(exhibit: Exhibit) -> Illustration:
 
 def _manifolds(exhibit: Exhibit, span: tuple[float, float] | None) -> Iterator[Illustration]:
     plane = exhibit.codes.shape[1] == 2
-    dims = (0, 1) if plane else (exhibit.latents[0], exhibit.latents[1])
+    dims, count = ((0, 1), 20) if plane else ((exhibit.latents[0], exhibit.latents[1]), 10)
     rest = "" if plane else " The two most used latents; all others are 0."
-    axes = code_axes(exhibit.drawn, dims=dims) if span is None else (linear_axis(*span), linear_axis(*span))
+    axes = code_axes(exhibit.drawn, count, dims) if span is None else (linear_axis(*span, count),) * 2
     where = "over the range of the codes" if span is None else f"from {span[0]:g} to {span[1]:g}"
     grids = {
         "linear": (axes, f"evenly spaced {where}"),
         "normal": (
-            (normal_axis(), normal_axis()),
+            (normal_axis(count),) * 2,
             "mapped through the inverse normal CDF, so that cells are equally probable",
         ),
     }
@@ -235,7 +235,9 @@ def _manifolds(exhibit: Exhibit, span: tuple[float, float] | None) -> Iterator[I
             x_ticks=ticks(horizontal),
             y_ticks=ticks(vertical.flip(0)),
         )
-        yield Illustration(f"manifold-{name}", picture, f"What a 20 x 20 grid of codes decodes to, {how}.{rest}")
+        yield Illustration(
+            f"manifold-{name}", picture, f"What a {count} x {count} grid of codes decodes to, {how}.{rest}"
+        )
 
 
 def ticks(values: Tensor) -> list[str]:
@@ -292,7 +294,7 @@ def _of_codes(
             continue
         for factor in range(min(2, labels.shape[1])):
             title = label_names[factor] if factor < len(label_names) else f"factor {factor}"
-            values = labels[:, factor].astype(float)
+            values = labels[:, factor].astype(int if set(np.unique(labels[:, factor])) <= {0, 1} else float)
             picture = embedding(points, values, title=f"codes, coloured by {title}", names=axes, color=title)
             yield Illustration(f"{name}-{factor}", picture, f"{caption} Colour: {title}.")
 
