@@ -34,7 +34,7 @@ from vaekit.shapes import Shape
 RESIDENT_BYTES = 2**32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split:
     """Rows that belong together.
 
@@ -50,6 +50,12 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __repr__(self) -> str:
+        labels = "None" if self.labels is None else f"{self.labels.dtype} {self.labels.shape}"
+        return (
+            f"Split(x={self.x.dtype} {tuple(self.x.shape)}, labels={labels}, context={[c.shape for c in self.context]})"
+        )
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class About:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """Three splits, what is known of them, and their transforms. Made by `vaekit.data.open`.
 
@@ -89,9 +95,8 @@ class Dataset:
 
     Example:
         >>> import vaekit.data
-        >>> data = vaekit.data.open(np.zeros((20, 3)))
-        >>> len(data.train), len(data.validation), len(data.test), data.event_shape
-        (16, 2, 2, (3,))
+        >>> vaekit.data.open("digits")
+        Dataset('digits', event_shape=(1, 8, 8), train=1437, validation=180, test=180, transforms=[Binarize])
     """
 
     about: About
@@ -101,7 +106,12 @@ class Dataset:
     transforms: tuple[Transform, ...] = ()
     reason: str = ""
     automatic: bool = False
-    opened_by: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    opened_by: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{name}={len(self.split(name))}" for name in PARTS)
+        names = ", ".join(type(transform).__name__ for transform in self.transforms)
+        return f"Dataset({self.name!r}, event_shape={self.event_shape}, {rows}, transforms=[{names}])"
 
     @property
     def name(self) -> str:
