@@ -13,7 +13,6 @@ from vaekit.figures.latent import (
     manifold,
     normal_axis,
     spherical,
-    stepped_axis,
     straight,
     traversals,
 )
@@ -48,7 +47,6 @@ __all__ = [
     "scatter",
     "shown",
     "spherical",
-    "stepped_axis",
     "straight",
     "training",
     "traversals",

@@ -1,9 +1,8 @@
 r"""Pictures of the latent space: grids over two latents, interpolations, traversals of single latents.
 
-A grid over two latents takes its coordinates from two axes, vectors made by `linear_axis`, `stepped_axis` or `normal_axis`:
+A grid over two latents takes its coordinates from two axes, vectors made by `linear_axis` or `normal_axis`:
 
     linear    evenly spaced over a range, such as that of the codes of the data
-    stepped   from a start to a stop by a step, both included
     normal    :math:`\Phi^{-1}((i + 1/2) / n)`, so that under N(0, 1) each interval is as probable (Kingma and Welling, 2014)
 """
 
@@ -28,16 +27,6 @@ def linear_axis(low: float, high: float, count: int = 20) -> Tensor:
         tensor([0.0000, 0.5000, 1.0000])
     """
     return torch.linspace(low, high, count)
-
-
-def stepped_axis(start: float, stop: float, step: float) -> Tensor:
-    """Return coordinates from `start` to `stop`, both included where whole steps lead there.
-
-    Example:
-        >>> stepped_axis(-0.95, 0.95, 0.1).shape
-        torch.Size([20])
-    """
-    return start + step * torch.arange(int((stop - start) / step + 1 + 1e-6))
 
 
 def normal_axis(count: int = 20) -> Tensor:
