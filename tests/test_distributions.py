@@ -263,6 +263,16 @@ def test_the_mass_of_a_level_is_the_difference_of_logistic_distribution_function
     np.testing.assert_allclose(mass.numpy(), reference, rtol=1e-9, atol=1e-14)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 5e-8), (torch.float32, 5e-6)])
+@pytest.mark.parametrize("scale", [1e-3, 0.01, 0.03, 0.04, 0.3, 7.9, 8.1, 1e3])
+def test_the_mean_of_a_grey_pixel_is_the_sum_over_its_levels(scale, dtype, tolerance):
+    loc = torch.linspace(-1.5, 1.5, 31, dtype=dtype)
+    edges = (2 * np.arange(1, 256) - 1) / 255 - 1
+    above = stats.logistic(loc.double().numpy()[:, None], scale).sf(edges)
+    means = torch.cat([grey(m, T([scale], dtype=dtype).log()).mean for m in loc])
+    np.testing.assert_allclose(means.numpy(), above.sum(1) / 255, rtol=0, atol=tolerance)
+
+
 @given(
     loc=st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=2),
     log_scale=st.lists(st.floats(-7, 7), min_size=2, max_size=2),

@@ -14,7 +14,7 @@ from linear_gaussian import LinearGaussian, affine
 from rich.console import Console
 from torch import Tensor, nn
 
-from vaekit import VAE, Conditional, distributions, evaluation, likelihoods, networks, posteriors, priors
+from vaekit import VAE, Conditional, distributions, divergence, evaluation, likelihoods, networks, posteriors, priors
 from vaekit.errors import ConfigError, DataError, NonFiniteError
 from vaekit.evaluation import likelihood as likelihood_room
 from vaekit.evaluation.moments import Moments
@@ -86,6 +86,12 @@ def test_every_chunk_size_uses_the_same_draws_once(truth, chunk):
     model = truth.model(Replayed(truth.best_diagonal_posterior(), noise))
     found = evaluation.log_likelihood(model, x, samples=10, chunk=chunk)
     torch.testing.assert_close(found, weights.logsumexp(0) - math.log(10), rtol=0, atol=1e-12)
+    model.posterior = Replayed(truth.best_diagonal_posterior(), noise)
+    judged = evaluation.evaluate(model, [x], samples=10, chunk=chunk)
+    rates = divergence(q, model.prior(), z).parts
+    assert judged.distortion == pytest.approx(-model.likelihood(z).log_prob(x).mean().item(), abs=1e-12)
+    assert judged.rate == pytest.approx(rates.sum(-1).mean().item(), abs=1e-12)
+    np.testing.assert_allclose(judged.code_variances, q.loc.detach().var(0, correction=0), atol=1e-12)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 5])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vaekit import likelihoods, spec
 from vaekit.errors import ConfigError, DataError, ShapeError
-from vaekit.likelihoods import FixedScale, OptimalScale, SharedScale
+from vaekit.likelihoods import ElementScale, FixedScale, OptimalScale, SharedScale
 from vaekit.likelihoods.columns import Binary, Categorical, Count, Positive, Real
 
 ROWS = 4
@@ -272,6 +272,43 @@ def test_the_relaxed_cross_entropy_is_the_mean_over_binarisations(float64):
 def test_the_strict_bernoulli_scores_no_grey():
     with pytest.raises(ValueError, match="support"):
         likelihoods.Bernoulli(nn.Linear(LATENT, 3), 3)(torch.zeros(1, LATENT)).log_prob(torch.full((3,), 0.5))
+
+
+def _bound(raw: Tensor, limit: float = 10.0) -> Tensor:
+    return limit * (raw / limit).tanh()
+
+
+LAYOUTS = {
+    "Categorical": (
+        lambda network: likelihoods.Categorical(network, (2, 5, 4), levels=3),
+        lambda p: p.logits.movedim(-1, 1).flatten(1, 2),
+        lambda output: output,
+    ),
+    "StudentT": (
+        lambda network: likelihoods.StudentT(network, (2, 5, 4), ElementScale(), ElementScale()),
+        lambda p: torch.cat([p.loc, p.log_scale, p.log_freedom], 1),
+        lambda output: torch.cat([output[:2], _bound(output[2:])]),
+    ),
+    "ZeroInflatedNegativeBinomial": (
+        lambda network: likelihoods.ZeroInflatedNegativeBinomial(network, (2, 5, 4)),
+        lambda p: torch.cat([p.counts.log_mean, p.counts.log_dispersion, p.dropout_logits], 1),
+        lambda output: torch.cat([_bound(output[:2], 20.0), _bound(output[2:4]), output[4:]]),
+    ),
+    "DiscretizedLogisticMixture": (
+        lambda network: likelihoods.DiscretizedLogisticMixture(network, (3, 5, 4), components=2),
+        lambda p: torch.cat([p.logits, *(t.flatten(1, 2) for t in (p.loc, p.log_scale, p.coupling))], 1).unflatten(
+            2, (5, 4)
+        ),
+        lambda output: torch.cat([output[:8], _bound(output[8:14], 7.0), output[14:].tanh()]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_networks_output_is_read_in_the_order_that_the_docstring_says(float64, name):
+    make, parameters, expected = LAYOUTS[name]
+    output = 5 * torch.randn(make(nn.Identity()).features)
+    torch.testing.assert_close(parameters(make(Constant(output))(torch.zeros(1, LATENT)))[0], expected(output))
 
 
 def test_columns_of_a_table_add_up(float64):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -58,15 +59,23 @@ def model() -> VAE:
     return model
 
 
-@pytest.mark.parametrize("use", cases(USES))
-def test_use_is_deterministic_and_leaves_the_model_as_it_was(model, use):
-    x, modes = binary_images(), [m.training for m in model.modules()]
+@contextmanager
+def untouched(model: VAE) -> Iterator[None]:
+    """Check that the modes of all modules, the parameters and the statistics are afterwards as they were."""
+    modes = [m.training for m in model.modules()]
     state = {name: value.clone() for name, value in model.state_dict().items()}
-    first, second = use(model, x), use(model, x)
-    assert torch.equal(first, second)
-    assert not first.requires_grad
+    yield
     assert [m.training for m in model.modules()] == modes
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("use", cases(USES))
+def test_use_is_deterministic_and_leaves_the_model_as_it_was(model, use):
+    x = binary_images()
+    with untouched(model):
+        first, second = use(model, x), use(model, x)
+    assert torch.equal(first, second)
+    assert not first.requires_grad
 
 
 @pytest.mark.parametrize("use", cases(USES))
@@ -85,6 +94,12 @@ def test_draws_follow_the_generator_and_leave_the_default_one_alone(model, draw)
     assert torch.equal(first, draw(model, x, torch.Generator().manual_seed(3)))
     assert not torch.equal(first, later)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("draw", cases(DRAWS))
+def test_drawing_leaves_the_model_as_it_was(model, draw):
+    with untouched(model):
+        assert not draw(model, binary_images(), torch.Generator()).requires_grad
 
 
 @pytest.mark.parametrize("draw", cases(DRAWS))
