@@ -149,38 +149,6 @@ def test_a_judgement_says_what_it_is_of(home: Path, tmp_path: Path) -> None:
     assert "all, 60 examples" in run.report(limit=5).read_text()
 
 
-@pytest.mark.parametrize("rows", [1, 2, 7])
-def test_all_of_other_data_is_used(rows: int, home: Path, tmp_path: Path) -> None:
-    shutil.copytree(home / "runs" / "vectors", tmp_path / "run")
-    np.save(tmp_path / "other.npy", np.load(home / "vectors.npy")[:rows])
-    words = (tmp_path / "run", f"--data={tmp_path / 'other.npy'}")
-    assert "; other, all rows\n" in done("evaluate", *words, "--samples=2").out
-    told = judgement(tmp_path / "run")
-    assert (told["data"], told["split"], told["examples"]) == ("other", ["all"], rows)
-    for command in ("encode", "reconstruct"):
-        done(command, *words, f"--out={tmp_path / 'other.csv'}")
-        done(command, words[0], "--split=all", f"--out={tmp_path / 'own.csv'}")
-        other, own = (np.loadtxt(tmp_path / name, delimiter=",", ndmin=2) for name in ("other.csv", "own.csv"))
-        np.testing.assert_allclose(other, own[:rows], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("command", ["evaluate", "encode", "reconstruct"])
-def test_other_data_is_cut_if_a_split_is_asked_for(command: str, home: Path, runs: Path) -> None:
-    words = (command, runs / "vectors", f"--data={home / 'vectors.npy'}", "--split=validation")
-    said = done(*words).out
-    assert "split: validation" in said
-    assert ("6 examples" if command == "evaluate" else "6 rows of shape") in said
-
-
-def test_other_data_whose_parts_are_set_apart_keeps_them(home: Path, tmp_path: Path, runs: Path) -> None:
-    (tmp_path / "parts").mkdir()
-    for part, rows in (("train", 5), ("test", 3)):
-        np.save(tmp_path / "parts" / f"{part}.npy", np.load(home / "vectors.npy")[:rows])
-    for split, rows in (((), 8), (("--split=test",), 3)):
-        said = done("encode", runs / "vectors", f"--data={tmp_path / 'parts'}", *split).out
-        assert f"{rows} rows of shape (2,)" in said
-
-
 def test_a_report_is_of_the_weights_that_there_are(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "runs" / "vectors", tmp_path / "run")
     run = vk.load(tmp_path / "run")
@@ -335,13 +303,6 @@ def test_a_run_is_used_without_its_data_and_judged_where_it_moved(home: Path, tm
 def test_data_of_another_shape_is_refused(home: Path, runs: Path) -> None:
     said = refused("evaluate", runs / "vectors", f"--data={home}/levels.npy")
     assert "The events of `levels` have shape (4,), but the model's have (5,)" in said
-
-
-def test_a_table_of_columns_in_another_order_is_refused(home: Path, tmp_path: Path, runs: Path) -> None:
-    rest = (home / "table.csv").read_text().splitlines()[1:]
-    (tmp_path / "other.csv").write_text("\n".join(['count,colour,"size, in m"', *rest]))
-    said = refused("evaluate", runs / "table", f"--data={tmp_path / 'other.csv'}")
-    assert "columns of `other` are count, colour, size, in m; the model's are size, in m, colour, count" in said
 
 
 @pytest.mark.parametrize("how", ["gone", "empty", "junk", "half"])

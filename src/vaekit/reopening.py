@@ -33,7 +33,7 @@ def reopen(
 
     Raises:
         ShapeError: if its events have another shape than the model's.
-        DataError: if it cannot be read, or is a table of other columns.
+        DataError: if it cannot be read, is a table of other columns, or has other labels than a conditional model.
     """
     if isinstance(data, Dataset):
         found = data
@@ -70,12 +70,18 @@ def _first_that_suits(ways: Iterator[dict[str, Any]]) -> Dataset:
 
 
 def _refuse_other_events(data: Dataset, events: Mapping[str, Any]) -> None:
-    """Refuse data of events that are not what a model was fitted to: of another shape, or a table of other columns."""
+    """Refuse data of another shape than a model was fitted to, of other columns, or of other labels where they are context."""
     columns, shape = tuple(events.get("column_names") or ()), events.get("shape")
     if columns and data.column_names and data.column_names != columns:
         raise DataError(
             f"The columns of `{data.name}` are {', '.join(data.column_names)}; the model's are {', '.join(columns)}. Give a table "
             f"that has these columns in this order."
+        )
+    names = tuple(map(str, events.get("label_names") or ())) if events.get("context") else None
+    if names is not None and tuple(map(str, data.label_names)) != names:
+        raise DataError(
+            f"The labels of `{data.name}` are {', '.join(map(str, data.label_names)) or 'none'}; the model is conditional on "
+            f"{', '.join(names)}. Give data with all of these labels, and no others."
         )
     if shape is not None and data.event_shape != tuple(shape):
         raise ShapeError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,13 +57,13 @@ def refuse_format(out: Path, shape: Sequence[int] | None = None) -> None:
     )
 
 
-def write(values: Tensor, out: Path, columns: Sequence[str] = (), of: str = "") -> None:
+def write(values: Tensor, out: Path, columns: Mapping[str, Sequence[str]] | None = None, of: str = "") -> None:
     """Write rows to a file, and say so.
 
     Arguments:
         values: rows, shape (N, *event).
         out: an array (.npy), a table (.csv) of vectors, or a picture (.png) of images.
-        columns: the names of the columns of a table.
+        columns: the columns of a table by name, each with the words that its numbers stand for, if any.
         of: which rows they are, in words.
 
     Raises:
@@ -75,13 +76,7 @@ def write(values: Tensor, out: Path, columns: Sequence[str] = (), of: str = "") 
     elif out.suffix == ".npy":
         write_atomically(out, lambda path: _save(path, array))
     else:
-        header = ",".join(map(_quoted, columns))
-        write_atomically(
-            out,
-            lambda path: np.savetxt(
-                path, array, delimiter=",", fmt="%.9g", header=header, comments="", encoding="utf-8"
-            ),
-        )
+        write_atomically(out, lambda path: _write_table(path, array, columns or {}))
     print(f"wrote {out}: {len(array)} rows of shape {array.shape[1:]}{f' ({of})' if of else ''}")
 
 
@@ -96,5 +91,22 @@ def _save(path: Path, array: Array) -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"' if any(mark in name for mark in ',"\n') else name
+def _write_table(path: Path, array: Array, columns: Mapping[str, Sequence[str]]) -> None:
+    """Write a table of numbers, and of the words that the nearest whole numbers stand for."""
+    words = list(columns.values()) or [()] * array.shape[1]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        if columns:
+            table.writerow(columns)
+        for row in array.tolist():
+            table.writerow(map(_field, row, words))
+
+
+def _field(value: float, words: Sequence[str]) -> str:
+    """Write a number, or the word that it stands for.
+
+    Example:
+        >>> _field(0.25, ()), _field(0.75, ("no", "yes"))
+        ('0.25', 'yes')
+    """
+    return words[min(max(round(value), 0), len(words) - 1)] if words else f"{value:.9g}"

@@ -19,6 +19,7 @@ from vaekit.data.labels import as_context
 from vaekit.data.source import Array
 from vaekit.data.splits import PARTS
 from vaekit.data.transforms import Transform
+from vaekit.distributions import Mixed
 from vaekit.errors import ConfigError, DataError
 from vaekit.evaluation.batches import inference
 from vaekit.keeping import MODEL, read_yaml, rebuilt
@@ -39,7 +40,9 @@ class Worker:
         folder = run.needs_folder()
         kept = read_yaml(folder, MODEL)
         self.events: dict[str, Any] = kept.get("events") or {}
-        self.transforms: list[Transform] = rebuilt(folder, (kept.get("data") or {}).get("transforms") or [])
+        data = kept.get("data") or {}
+        self.transforms: list[Transform] = rebuilt(folder, data.get("transforms") or [])
+        self.words: dict[str, list[str]] = ((data.get("options") or {}).get("init_args") or {}).get("words") or {}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -52,9 +55,9 @@ class Worker:
         return figures.is_image(self.shape)
 
     @property
-    def columns(self) -> list[str]:
-        """The names of the columns of a table."""
-        return list(self.events.get("column_names", ()))
+    def columns(self) -> dict[str, list[str]]:
+        """The columns of a table, by name, each with the words that its numbers stand for, if any."""
+        return {name: self.words.get(name, []) for name in self.events.get("column_names", ())}
 
     def sample(self, count: int, *, mean: bool, label: str | None, seed: int) -> Tensor:
         """Draw data, shape (count, *event), or the means of p(x|z) at drawn latents.
@@ -70,7 +73,7 @@ class Worker:
         return self._in_units(torch.cat(parts))
 
     def decode(self, codes: Array, label: str | None) -> Tensor:
-        """Map codes, shape (N, D), to the means of p(x|z), shape (N, *event).
+        """Map codes, shape (N, D), to the means of p(x|z), shape (N, *event), and words of a table to the likeliest.
 
         Raises:
             DataError: if the codes have another shape, or are not finite.
@@ -84,7 +87,7 @@ class Worker:
         if not z.isfinite().all():
             raise DataError("The codes have values that are NaN or infinite. Leave those rows out.")
         with inference(self.model, 0):
-            parts = [self.model.decode(part, *_repeated(context, len(part))) for part in z.split(AT_ONCE)]
+            parts = [self._decoded(part, *_repeated(context, len(part))) for part in z.split(AT_ONCE)]
         return self._in_units(torch.cat(parts))
 
     def encode(self, split: str) -> Tensor:
@@ -93,7 +96,7 @@ class Worker:
 
     def reconstruct(self, split: str) -> Tensor:
         """Pass the rows of a split, or of "all", through the model and back, shape (N, *event)."""
-        return self._in_units(self._mapped(split, self.model.reconstruct))
+        return self._in_units(self._mapped(split, self._reconstructed))
 
     def pairs(self, split: str, most: int) -> figures.Image:
         """Lay out the first images of a split above their reconstructions."""
@@ -107,6 +110,23 @@ class Worker:
         if not context:
             return self.model.sample((count,), mean=mean)
         return self.model.sample((), *_repeated(context, count), mean=mean)
+
+    def _reconstructed(self, x: Tensor, *context: Tensor) -> Tensor:
+        return self._decoded(self.model.encode(x, *context), *context)
+
+    def _decoded(self, z: Tensor, *context: Tensor) -> Tensor:
+        """Return the means of p(x|z), and the modes in columns of words, whose numbers have no mean."""
+        p = self.model.likelihood(z, *context)
+        x: Tensor = p.mean
+        worded = torch.tensor([bool(words) for words in self.columns.values()])
+        if not isinstance(p, Mixed) or not worded.any():
+            return x
+        x = x.clone()
+        for group, place in zip(p.groups, p.places, strict=True):
+            chosen = worded[place.cpu()]
+            if chosen.any():
+                x[..., place[chosen]] = group.mode[..., chosen]
+        return x
 
     def _mapped(self, split: str, function: Callable[..., Tensor]) -> Tensor:
         parts = []

@@ -14,7 +14,7 @@ from vaekit.data.describe import Facts, chunks, inspect, missing, numeric, tell_
 from vaekit.data.labels import as_context, encode_labels
 from vaekit.data.reading import Opened, read, settled
 from vaekit.data.rows import Indices, stored
-from vaekit.data.source import Array, Options, Source, Stored
+from vaekit.data.source import Array, Options, Source, Stored, Table
 from vaekit.data.splits import plan
 from vaekit.data.transforms import Transform
 from vaekit.errors import ConfigError, DataError
@@ -67,6 +67,8 @@ def open(
     asked = {"validation": validation, "test": test, "seed": seed, "context": context, "drop_missing": drop_missing}
     about = About(found.name, facts, names, found.columns, found.column_names, (found.report,))
     parts = splits["train"], splits["validation"], splits["test"]
+    if found.words is not None:
+        options = replace(options if isinstance(options, Table) else Table(), words=found.words)
     data = Dataset(about, *parts, once, opened_by=settled({"source": source, "options": options, **asked}))
     if transforms is not None:
         return data.with_transforms(transforms)

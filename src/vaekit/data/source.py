@@ -100,13 +100,18 @@ class Table:
     Attributes:
         label: the column of labels; None takes a column called label, class or target, and "" keeps all columns as data.
         ignore: columns that are left out.
+        words: the words of each column of words, in the order of their numbers; None numbers those that there are in sorted
+            order. What is opened says it, so that other data is read with the numbers that a model was fitted to.
     """
 
     label: str | None = None
     ignore: tuple[str, ...] = ()
+    words: Mapping[str, tuple[str, ...]] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ignore", tuple(self.ignore))
+        if self.words is not None:
+            object.__setattr__(self, "words", {name: tuple(words) for name, words in self.words.items()})
 
 
 Options: TypeAlias = Decoding | ArrayFile | Table
@@ -125,6 +130,7 @@ class Source:
         levels: how many equally spaced values, stored as 0, 1, ..., levels - 1, the data takes; None detects it.
         columns: for a table, the kind of each column (`vaekit.likelihoods.columns`); empty otherwise.
         column_names: for a table, the name of each column.
+        words: for a table, the words of each column of words, in the order of their numbers; None for other sources.
         report: a sentence or two on how the data was had and what was decided (an axis moved, a column taken as labels, the
             rate of decoding), told to the user.
     """
@@ -136,4 +142,5 @@ class Source:
     levels: int | None = None
     columns: tuple[Column, ...] = ()
     column_names: tuple[str, ...] = ()
+    words: Mapping[str, tuple[str, ...]] | None = None
     report: str = ""

@@ -76,14 +76,18 @@ def read_parquet(path: Path, options: Table) -> Source:
     return _from_columns(path, columns, options)
 
 
-def encode(words: Sequence[str | None]) -> tuple[Floats, tuple[str, ...]]:
-    """Number words in sorted order, with NaN where one is missing; and return the different words.
+def encode(words: Sequence[str | None], names: Sequence[str] | None = None) -> tuple[Floats, tuple[str, ...]]:
+    """Number words, with NaN where one is missing; and return the different words.
+
+    Arguments:
+        words: one a row.
+        names: the different words in the order of their numbers, among which all are; None takes those there are, sorted.
 
     Example:
         >>> encode(["b", "a", None, "b"])
         (array([ 1.,  0., nan,  1.]), ('a', 'b'))
     """
-    names = sorted({word for word in words if word is not None})
+    names = sorted({word for word in words if word is not None}) if names is None else names
     codes = {word: float(code) for code, word in enumerate(names)}
     return np.array([np.nan if word is None else codes[word] for word in words], np.float64), tuple(names)
 
@@ -112,12 +116,18 @@ def _from_columns(path: Path, columns: Mapping[str, Floats | list[str | None]], 
     Raises:
         DataError: if a column asked for is not there, one is free text, or none is left.
     """
-    for name in (*options.ignore, *([options.label] if options.label else [])):
+    asked = (*options.ignore, *([options.label] if options.label else [])) if options.words is None else ()
+    for name in asked:
         if name not in columns:
             raise DataError(f"`{path}` has no column {name!r}. Its columns are: {', '.join(columns)}.")
     label = _label(columns, options)
     used = {name: values for name, values in columns.items() if name not in (*options.ignore, label)}
-    texts = [name for name, values in used.items() if isinstance(values, list) and _is_free(values)]
+    known = {} if options.words is None else options.words
+    if options.words is not None:
+        _refuse_other_words(path, used, options.words)
+    texts = [
+        name for name, values in used.items() if name not in known and isinstance(values, list) and _is_free(values)
+    ]
     if texts:
         raise DataError(
             f"`{path}` has free text in {listed(texts)}: about as many different values as rows, which is no category. "
@@ -125,8 +135,8 @@ def _from_columns(path: Path, columns: Mapping[str, Floats | list[str | None]], 
         )
     if not used:
         raise DataError(f"`{path}` has no columns of data left. Its columns are: {', '.join(columns)}.")
-    encoded = {name: _column(values) for name, values in used.items()}
-    x = np.stack([values for values, _ in encoded.values()], 1)
+    encoded = {name: _column(values, known.get(name)) for name, values in used.items()}
+    x = np.stack([values for values, _, _ in encoded.values()], 1)
     labels, label_names = _labels(columns[label]) if label else (None, ())
     told = (
         f"The column {label} was taken as labels; Table(label='') keeps it as data."
@@ -138,8 +148,9 @@ def _from_columns(path: Path, columns: Mapping[str, Floats | list[str | None]], 
         {"all": x},
         {} if labels is None else {"all": labels},
         label_names=label_names,
-        columns=tuple(kind for _, kind in encoded.values()),
+        columns=tuple(kind for _, kind, _ in encoded.values()),
         column_names=tuple(encoded),
+        words={name: words for name, (_, _, words) in encoded.items() if words},
         report=told,
     )
 
@@ -147,7 +158,7 @@ def _from_columns(path: Path, columns: Mapping[str, Floats | list[str | None]], 
 def _label(columns: Mapping[str, object], options: Table) -> str | None:
     """Return the column of labels: the one asked for, or the only one with a usual name; None for none."""
     if options.label is not None:
-        return options.label or None
+        return options.label if options.label in columns else None
     usual = [name for name in columns if name.lower() in LABELS and name not in options.ignore]
     return usual[0] if len(usual) == 1 and len(columns) > 1 else None
 
@@ -157,11 +168,33 @@ def _labels(values: Floats | list[str | None]) -> tuple[Array, tuple[str, ...]]:
     return encode(values) if isinstance(values, list) else (values, ())
 
 
-def _column(values: Floats | list[str | None]) -> tuple[Floats, Column]:
+def _column(values: Floats | list[str | None], known: Sequence[str] | None) -> tuple[Floats, Column, tuple[str, ...]]:
+    """Encode a column: its numbers, its kind, and its words if it has any."""
     if not isinstance(values, list):
-        return values, kind_of(values)
-    codes, names = encode(values)
-    return codes, Binary() if len(names) <= 2 else Categorical(len(names))
+        return values, kind_of(values), ()
+    codes, names = encode(values, known)
+    return codes, Binary() if len(names) <= 2 else Categorical(len(names)), tuple(names)
+
+
+def _refuse_other_words(
+    path: Path, columns: Mapping[str, Floats | list[str | None]], known: Mapping[str, Sequence[str]]
+) -> None:
+    """Refuse words that have no number, and words or numbers in the place of the other.
+
+    Raises:
+        DataError: naming the column.
+    """
+    for name, values in columns.items():
+        words = {word for word in values if word is not None} if isinstance(values, list) else set()
+        if name in known and not isinstance(values, list) and np.isfinite(values).any():
+            raise DataError(
+                f"The column {name!r} of `{path}` holds numbers, but the model's holds {listed(known[name])}."
+            )
+        if new := sorted(words - set(known.get(name, ()))):
+            told = f"only {listed(known[name])}" if name in known else "only numbers"
+            raise DataError(
+                f"The column {name!r} of `{path}` holds {listed(new)}; the model was fitted to {told}. Leave out these rows."
+            )
 
 
 def _is_free(words: list[str | None]) -> bool:

@@ -1,0 +1,120 @@
+"""Data that a model was not fitted to: all of it is used, it is read as the run's own was, and what does not fit is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shell import done, fitted, refused
+
+HEADER = ["size, in m", "colour", "sold", "count"]
+
+
+def table(name: Path, colours: str, count: int, columns: list[str] = HEADER) -> Path:
+    """Write a table of a number, two columns of words and a count; the colours take turns."""
+    rng = np.random.default_rng(0)
+    rows = [[f"{rng.normal():.3f}", colours.split()[i % len(colours.split())]] for i in range(count)]
+    with name.open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *([*row, ("no", "yes")[i // 2 % 2], i % 7] for i, row in enumerate(rows))])
+    return name
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fit small models to vectors, to a table, and to vectors of classes."""
+    folder = tmp_path_factory.mktemp("home")
+    vectors = np.random.default_rng(0).normal(3.0, 2.0, (60, 5))
+    np.save(folder / "vectors.npy", vectors)
+    np.savez(folder / "classes.npz", x=vectors, y=np.array(["red", "green", "blue"])[np.arange(60) % 3])
+    for kind, source in (("vectors", "vectors.npy"), ("classes", "classes.npz")):
+        fitted(folder / "runs" / kind, f"--data={folder / source}", *(["--data.context"] * (kind == "classes")))
+    fitted(folder / "runs" / "table", f"--data={table(folder / 'table.csv', 'red green blue', 60)}")
+    return folder
+
+
+@pytest.fixture
+def runs(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder beside the runs."""
+    monkeypatch.chdir(tmp_path)
+    return home / "runs"
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_all_of_other_data_is_used(rows: int, home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "runs" / "vectors", tmp_path / "run")
+    np.save(tmp_path / "other.npy", np.load(home / "vectors.npy")[:rows])
+    words = (tmp_path / "run", f"--data={tmp_path / 'other.npy'}")
+    assert "; other, all rows\n" in done("evaluate", *words, "--samples=2").out
+    told = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert (told["data"], told["split"], told["examples"]) == ("other", ["all"], rows)
+    for command in ("encode", "reconstruct"):
+        done(command, *words, f"--out={tmp_path / 'other.csv'}")
+        done(command, words[0], "--split=all", f"--out={tmp_path / 'own.csv'}")
+        other, own = (np.loadtxt(tmp_path / name, delimiter=",", ndmin=2) for name in ("other.csv", "own.csv"))
+        np.testing.assert_allclose(other, own[:rows], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "encode", "reconstruct"])
+def test_other_data_is_cut_if_a_split_is_asked_for(command: str, home: Path, runs: Path) -> None:
+    words = (command, runs / "vectors", f"--data={home / 'vectors.npy'}", "--split=validation")
+    said = done(*words).out
+    assert "split: validation" in said
+    assert ("6 examples" if command == "evaluate" else "6 rows of shape") in said
+
+
+def test_other_data_whose_parts_are_set_apart_keeps_them(home: Path, tmp_path: Path, runs: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    for part, rows in (("train", 5), ("test", 3)):
+        np.save(tmp_path / "parts" / f"{part}.npy", np.load(home / "vectors.npy")[:rows])
+    for split, rows in (((), 8), (("--split=test",), 3)):
+        said = done("encode", runs / "vectors", f"--data={tmp_path / 'parts'}", *split).out
+        assert f"{rows} rows of shape (2,)" in said
+
+
+def test_words_keep_their_numbers(home: Path, runs: Path) -> None:
+    lines = (home / "table.csv").read_text().splitlines()
+    Path("some.csv").write_text("\n".join([lines[0], *(line for line in lines if "green" in line and "yes" in line)]))
+    chosen = [i for i, line in enumerate(lines[1:]) if "green" in line and "yes" in line]
+    done("encode", runs / "table", "--split=all", "--out=own.npy")
+    done("encode", runs / "table", "--data=some.csv", "--out=some.npy")
+    np.testing.assert_allclose(np.load("some.npy"), np.load("own.npy")[chosen], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("command", ["sample", "reconstruct"])
+def test_words_come_out_as_words(command: str, runs: Path) -> None:
+    done(command, runs / "table", "--out=new.csv")
+    with Path("new.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == HEADER
+    assert {row[1] for row in rows} <= {"red", "green", "blue"}
+    assert {row[2] for row in rows} <= {"no", "yes"}
+    if command == "sample":
+        done("encode", runs / "table", "--data=new.csv")
+
+
+@pytest.mark.parametrize(
+    ("colours", "columns", "told"),
+    [
+        (
+            "red pink",
+            HEADER,
+            "column 'colour' of other.csv holds pink; the model was fitted to only blue, green, red",
+        ),
+        ("7 8", HEADER, "column 'colour' of other.csv holds numbers, but the model's holds blue, green, red"),
+        ("red", ["count", "size, in m", "sold", "colour"], "holds red; the model was fitted to only numbers"),
+        ("red", ["size, in m", "colour", "sold", "stock"], "are size, in m, colour, sold, stock; the model's are size"),
+    ],
+)
+def test_tables_that_do_not_suit_the_model(colours: str, columns: list[str], told: str, runs: Path) -> None:
+    other = table(Path("other.csv"), colours, 6, columns)
+    assert told in refused("evaluate", runs / "table", f"--data={other}").replace("`", "")
+
+
+def test_classes_that_the_model_does_not_know_are_refused(runs: Path) -> None:
+    np.savez("other.npz", x=np.ones((4, 5)), y=np.array(["red", "green", "red", "green"]))
+    said = refused("evaluate", runs / "classes", "--data=other.npz")
+    assert "labels of `other` are green, red; the model is conditional on blue, green, red" in said
