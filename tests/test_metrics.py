@@ -137,6 +137,15 @@ def test_a_table_that_ends_in_the_middle_of_a_row_is_cut_to_whole_rows(tmp_path:
     assert read_table(tmp_path / METRICS) == {"train": {"step": [1, 2], "epoch": [1, 1], "loss": [2, 3]}}
 
 
+def test_a_step_of_several_batches_is_one_row(tmp_path: Path) -> None:
+    fitted(tmp_path / "run", 2, every_step=True, accumulate=3, log_every=1)
+    steps, reports = (table(tmp_path / "run" / name) for name in ("steps.csv", METRICS))
+    trained = [row for row in reports if row["split"] == "train"]
+    assert [row["step"] for row in steps] == ["1", "2", "3", "4"] == [row["step"] for row in trained]
+    for step, report in zip(steps, trained, strict=True):
+        assert {name: float(step[name]) for name in step} == pytest.approx({name: float(report[name]) for name in step})
+
+
 class Flowing(vk.Conditional):
     """A posterior that knows neither its mean nor its variance."""
 

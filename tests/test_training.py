@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision.amp import MixedPrecision
 from shell import LAST
 from tiny import QUIET, fitted, same, tiny_data, tiny_model
 from torch import Tensor, nn
@@ -21,6 +23,7 @@ from vaekit.objectives import ELBO, IWAE, L2, Exponential, Linear
 from vaekit.run import make_settings
 from vaekit.training import InverseTimeLR, Settings, Trainer, checkpoint
 from vaekit.training.average import WeightAverage
+from vaekit.training.recorder import read_table
 
 SGD = torch.optim.SGD
 
@@ -208,6 +211,39 @@ def test_mixed_precision_is_close_to_single_precision(tmp_path: Path) -> None:
         assert {p.dtype for p in run.model.parameters()} == {torch.float32}
     assert losses[0] == pytest.approx(losses[1], abs=0.05)
     assert losses[0] != losses[1]
+
+
+def halved(scale: float, folder: Path | None = None, resume: bool = False, **settings: Any) -> Trainer:
+    """Train for an epoch in half precision on a processor, the loss scaled; the scale doubles after three steps."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=3)
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=[MixedPrecision("16-mixed", "cpu", scaler=scaler)])
+    torch.manual_seed(1)
+    chosen = Settings(**{**QUIET, "log_every": 1, "epochs": 1, **settings})
+    trainer = Trainer(tiny_model(), ELBO(), tiny_data(), chosen, folder, resume, fabric=fabric)
+    trainer.run()
+    return trainer
+
+
+def test_the_recorded_gradient_is_not_that_of_the_scaled_loss(tmp_path: Path) -> None:
+    norms = []
+    for scale in (1.0, 1024.0):
+        halved(scale, tmp_path / f"{scale}")
+        norms.append(read_table(tmp_path / f"{scale}" / "metrics.csv")["train"]["gradient_norm"])
+    assert norms[0] == pytest.approx(norms[1], rel=0.01)
+
+
+def test_the_gradient_of_a_scaled_loss_is_clipped_as_any() -> None:
+    before = torch.cat([p.detach().flatten() for p in halved(1024.0, optimizer=partial(SGD, lr=0.0)).step.parameters])
+    trainer = halved(1024.0, clip=1e-2, batch_size=64, optimizer=partial(SGD, lr=1.0))
+    moved = torch.cat([p.detach().flatten() for p in trainer.step.parameters]) - before
+    assert moved.norm().item() == pytest.approx(1e-2, rel=0.01)
+
+
+def test_the_scale_of_the_loss_is_resumed(tmp_path: Path) -> None:
+    for scale, resume in ((1024.0, False), (1.0, True)):
+        scaler = halved(scale, tmp_path / "run", resume).step.scaler
+        assert scaler is not None
+        assert scaler.get_scale() == 2048.0
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ class Trainer:
         )
         self.shared = self.fabric.world_size > 1
         self.agreement = Agreement(self.fabric)
-        self.meter, self.progress = Meter(settings.every_step, self.shared), Progress()
+        self.meter, self.progress = Meter(settings.every_step, self.shared, settings.accumulate), Progress()
         self.saver = Saver(self, folder)
         self._start(folder, resume)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import torch
@@ -32,7 +32,7 @@ class Reading:
     counts: Row
     values: Row
     rates: list[float]
-    steps: list[Row]
+    steps: list[Row] = field(default_factory=list)
 
     @property
     def examples(self) -> float:
@@ -47,10 +47,12 @@ class Meter:
     Attributes:
         statistics: keep the values of every single step, and the posterior's statistics.
         shared: average over all processes of a distributed job.
+        group: how many batches make a step; the last step before a reading may have fewer.
     """
 
     statistics: bool = False
     shared: bool = False
+    group: int = 1
     _pending: list[Kept] = field(default_factory=list)
     _sums: dict[str, Tensor] = field(default_factory=dict)
 
@@ -88,16 +90,12 @@ class Meter:
         sums = _added(self._sums, _totals(pending)) if pending else self._sums
         self._pending, self._sums = [], {}
         if not sums:
-            return Reading({"loss": 0}, {}, [], [])
+            return Reading({"loss": 0}, {}, [])
         if self.shared and not self.statistics:
             sums = _summed(sums)
-        read = {name: total.tolist() for name, total in sums.items()}
-        counts = {name: total[-1] for name, total in read.items()}
-        means = {name: [part / counts[name] for part in total[:-1]] for name, total in read.items()}
-        rates = means.pop("rates")
-        values = _ordered({name: mean for name, (mean,) in means.items()}, sum(rates))
-        steps = [_step_row(kept) for kept in pending] if self.statistics else []
-        return Reading({**counts, "rate": counts["rates"]}, values, rates, steps)
+        starts = range(0, len(pending), self.group) if self.statistics else ()
+        steps = [_step_row(pending[i : i + self.group]) for i in starts]
+        return replace(_reading(sums), steps=steps)
 
 
 def kept_of(terms: Terms) -> Kept:
@@ -176,6 +174,16 @@ def _joined(parts: Sequence[Kept], name: str) -> Tensor | float:
     return ((torch.stack(values) * rows).sum() / rows.sum()).to(values[0].dtype)
 
 
+def _reading(sums: Mapping[str, Tensor]) -> Reading:
+    """Divide sums over examples by the number of examples."""
+    read = {name: total.tolist() for name, total in sums.items()}
+    counts = {name: total[-1] for name, total in read.items()}
+    means = {name: [part / counts[name] for part in total[:-1]] for name, total in read.items()}
+    rates = means.pop("rates")
+    values = _ordered({name: mean for name, (mean,) in means.items()}, sum(rates))
+    return Reading({**counts, "rate": counts["rates"]}, values, rates)
+
+
 def _ordered(values: Mapping[str, float], rate: float) -> Row:
     """Put the rate behind the distortion, turn the posterior's mean square into a deviation, and leave out what is not there.
 
@@ -190,7 +198,11 @@ def _ordered(values: Mapping[str, float], rate: float) -> Row:
     return row
 
 
-def _step_row(kept: Mapping[str, Any]) -> Row:
+def _step_row(batches: list[Kept]) -> Row:
+    """Average the batches of a step over their examples; that is quicker for one."""
+    if len(batches) > 1:
+        return _reading(_totals(batches)).values
+    (kept,) = batches
     return _ordered(
         {name: float(torch.as_tensor(value).mean()) for name, value in kept.items() if name != "rates"},
         kept["rates"].sum(-1).mean().item(),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from vaekit.errors import ConfigError
@@ -115,6 +116,7 @@ class Step:
         self.average = WeightAverage(model, settings.ema) if settings.ema else None
         self.parameters, self.clocks = list(model.parameters()), model.clocks()
         self.checks_each_step = strategy.root_device.type == "cpu"
+        self.scaler: GradScaler | None = getattr(strategy.precision, "scaler", None)
         self.move = self._mover()
 
     def forward(self, given: Sequence[Tensor]) -> Terms:
@@ -130,7 +132,7 @@ class Step:
     def update(self) -> None:
         """Clip the gradient, move the weights and their average, and count the step."""
         if self.settings.clip is not None:
-            self.strategy.clip_gradients_norm(self.module, self.optimizer, self.settings.clip, error_if_nonfinite=False)
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip * self._scale())
         self.move()
         self.drop_gradient()
         for clock in self.clocks:
@@ -145,15 +147,18 @@ class Step:
 
     def _mover(self) -> Callable[[], object]:
         """Choose how the optimiser's steps are taken."""
-        on_processor, scaled = self.strategy.root_device.type == "cpu", getattr(self.strategy.precision, "scaler", None)
-        if on_processor and scaled is None and suits(self.optimizer):
+        if self.strategy.root_device.type == "cpu" and self.scaler is None and suits(self.optimizer):
             return AdamSteps(self.optimizer)
         return partial(self.strategy.optimizer_step, self.optimizer)
 
     def gradient_norm(self) -> Tensor:
         """Compute the Euclidean norm of the gradient that is about to be used."""
         norm: Tensor = gathered(torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None]))
-        return norm
+        return norm / self._scale()
+
+    def _scale(self) -> float:
+        """Return how many times too large the gradient is, for which half precision scales the loss."""
+        return self.scaler.get_scale() if self.scaler is not None else 1.0
 
 
 def first_non_finite(model: nn.Module) -> str | None:
