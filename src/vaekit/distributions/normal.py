@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -133,7 +134,8 @@ class FullNormal(MultivariateNormal):
     """
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        shape = self._extended_shape(torch.Size(sample_shape))
-        noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
-        draws: Tensor = self.loc + (self.scale_tril * noise.unsqueeze(-2)).sum(-1)
+        device = self.loc.device.type
+        mixed = torch.amp.is_autocast_available(device)
+        with torch.autocast(device, enabled=False) if mixed else nullcontext():
+            draws: Tensor = super().rsample(torch.Size(sample_shape))
         return draws

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TypeAlias
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vaekit.conditional import unvalidated
 from vaekit.errors import DataError
-from vaekit.model import VAE, evaluating, randomness
+from vaekit.model import VAE, evaluating
 
 Batches: TypeAlias = Iterable[Tensor | Sequence[Tensor]]
 
@@ -23,13 +23,18 @@ def inference(model: VAE, seed: int | None = None) -> Iterator[None]:
     The modes, the checks and the caller's random state are as before afterwards. Without a seed the caller's random
     state is used, and moves on.
     """
-    device = model.step.device
-    generator = None
-    if seed is not None:
-        generator = torch.Generator(device if device.type == "cuda" else "cpu").manual_seed(seed)
-    with ExitStack() as stack:
-        for context in (torch.no_grad(), evaluating(model), unvalidated(model), randomness(generator, device)):
-            stack.enter_context(context)
+    with torch.no_grad(), evaluating(model), unvalidated(model), _seeded(seed, model.step.device):
+        yield
+
+
+@contextmanager
+def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
+    """Draw by a seed, on the device and on the processor alike, and give both their states back afterwards."""
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
         yield
 
 
