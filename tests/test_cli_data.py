@@ -96,12 +96,12 @@ UNFIT: dict[str, tuple[str, Callable[[], object], str]] = {
     "free text": (
         "t.csv",
         lambda: table("t.csv", [f"a remark, no. {i}".replace(",", ";") for i in range(40)], list(range(40))),
-        "free text in c0",
+        "free text in c0: .*--data.options Table --data.options.ignore '\\[c0\\]'",
     ),
     "a missing number": (
         "x.npy",
         lambda: np.save("x.npy", np.where(np.eye(20) > 0, np.nan, 1.0)),
-        "missing or infinite",
+        "missing or infinite.*--data.drop_missing",
     ),
     "an empty folder": ("empty", lambda: Path("empty").mkdir(), "empty folder"),
     "a folder of nothing known": (
@@ -133,3 +133,11 @@ def test_data_that_cannot_be_fitted_is_refused(name: str) -> None:
     make()
     said = refusal("fit", "--data", source, "--run=runs/deep/run", *SMALL)
     assert re.search(told, said), said
+
+
+def test_rows_that_are_left_out_are_spoken_of(tmp_path: Path) -> None:
+    table("t.csv", ["" if i == 3 else i / 7 for i in range(40)], [i % 5 for i in range(40)])
+    assert vaekit("fit", "--data=t.csv", "--data.drop_missing", "--run=run", *SMALL).code == 0
+    end = vaekit("score", "run", "--data=t.csv")
+    assert "1 of 40 rows have missing or infinite values" in end.err
+    assert "39 rows" in end.out

@@ -162,6 +162,26 @@ def test_a_report_is_of_the_weights_that_there_are(home: Path, tmp_path: Path) -
     assert judgement(tmp_path / "run")["step"] == 4
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_scores_of_rows_average_to_the_judgement(kind: str, runs: Path) -> None:
+    done("score", runs / kind, "--samples=300")
+    judged = json.loads(done("evaluate", runs / kind, "--samples=300", "--json").out)
+    scores = np.genfromtxt("scores.csv", delimiter=",", names=True)
+    assert len(scores) == judged["examples"] == 6
+    for name in ("log_likelihood", "distortion", "rate"):
+        assert scores[name].mean() == pytest.approx(judged[name], rel=1e-4), name
+
+
+def test_unusual_rows_score_low_in_the_order_of_the_source(home: Path, runs: Path) -> None:
+    vectors = np.load(home / "vectors.npy")[:10]
+    vectors[3] += 40
+    np.save("other.npy", vectors)
+    done("score", runs / "vectors", "--data=other.npy", "--out=scores.npy")
+    scores = np.load("scores.npy")
+    assert (scores.shape, scores[:, 0].argmin()) == ((10, 3), 3)
+    assert "`samples` is 0" in refused("score", runs / "vectors", "--samples=0")
+
+
 LABELS = {"classes": ("--label=green",), "factors": ("--label=0.5,-1",)}
 
 

@@ -12,6 +12,7 @@ COMMANDS = {
     "fit": ("fit", "fit a model to data, by a recipe or by flags"),
     "evaluate": ("judge", "judge a run on held-out data: nats, bits/dim, active units"),
     "report": ("judge", "write a run's figures and its report, one HTML file"),
+    "score": ("use", "score every row by how likely it is under a run's model"),
     "sample": ("use", "draw new data from a run's model"),
     "reconstruct": ("use", "pass data through a run's model and back"),
     "encode": ("use", "map data to latent codes"),
@@ -66,7 +67,9 @@ def run(name: str, arguments: Sequence[str]) -> int:
     try:
         return int(getattr(module, name)(list(arguments)) or 0)
     except VaekitError as error:
-        print(f"vaekit {name}: {' '.join(str(error).split())}", file=sys.stderr)
+        from vaekit.commands.wording import as_flags
+
+        print(f"vaekit {name}: {as_flags(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,16 @@ if TYPE_CHECKING:
 def load(run: Path, data: str | None, split: str | None, checkpoint: str) -> tuple[Run, str]:
     """Load a run and its data, or other data; return it, and the split that is used.
 
-    Where none is asked for, that is test of the run's own data. Other data has no training rows, so all of it is used.
+    Where none is asked for, that is test of the run's own data. Other data has no training rows, so all of it is used. Rows with
+    missing values, if they are left out, are spoken of, as what is written has fewer rows than the source then.
     """
     chosen = split or ("test" if data is None else "all")
-    return vaekit.load(run, data=data, checkpoint=checkpoint, whole=chosen == "all"), chosen
+    loaded = vaekit.load(run, data=data, checkpoint=checkpoint, whole=chosen == "all")
+    if loaded.data is not None and loaded.data.opened_by.get("drop_missing"):
+        print(
+            *filter(None, loaded.data.about.notes), sep="\n", end="\n" * any(loaded.data.about.notes), file=sys.stderr
+        )
+    return loaded, chosen
 
 
 def judged(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""`vaekit sample`, `reconstruct`, `encode` and `decode`: a fitted model at work, from files to files."""
+"""`vaekit sample`, `reconstruct`, `encode`, `decode` and `score`: a fitted model at work, from files to files."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def encode(arguments: Sequence[str]) -> None:
 def decode(arguments: Sequence[str]) -> None:
     """Map codes to data."""
     call(_decode, arguments)
+
+
+def score(arguments: Sequence[str]) -> None:
+    """Score rows."""
+    call(_score, arguments)
 
 
 def _sample(
@@ -142,3 +147,34 @@ def _decode(
     worker = work.Worker(vaekit.load(run, checkpoint=checkpoint, reopen=False))
     rows.refuse_format(out, worker.shape)
     rows.write(worker.decode(rows.read(codes), label), out, worker.columns)
+
+
+def _score(
+    run: Path,
+    *,
+    data: str | None = None,
+    split: str | None = None,
+    out: Path = Path("scores.csv"),
+    samples: int = 128,
+    checkpoint: str = "best",
+    seed: int = 0,
+) -> None:
+    """Score rows, in their order, by how likely they are: log p(x), distortion and rate of each, in nats.
+
+    Args:
+        run: the folder of the run.
+        data: other data, or its own in another place, read and transformed as its own was.
+        split: test, validation or train; or all, for every row in the order of the source. If absent, test of the run's own
+            data, and all of other data.
+        out: the file to write, a table (.csv) or an array (.npy); the rows of lowest log p(x) are the most unusual.
+        samples: importance samples per example.
+        checkpoint: best, last, or the name of a file in the run's checkpoints.
+        seed: of the draws of latents.
+    """
+    from vaekit.commands import rows, work
+    from vaekit.commands.loading import load, rows_of
+
+    rows.refuse_format(out)
+    fitted, chosen = load(run, data, split, checkpoint)
+    worker = work.Worker(fitted)
+    rows.write(worker.score(chosen, samples, seed), out, dict.fromkeys(worker.scores, ()), rows_of(chosen))

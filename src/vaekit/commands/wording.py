@@ -23,8 +23,23 @@ WORDS = {
     "Sequence": "a list, as '[1, 2]'",
     "dict": "a mapping, as '{name: value}'",
 }
+IGNORE = "--data.options Table --data.options.ignore '[{}]'"
+FLAGS = {"drop_missing=True": "--data.drop_missing", "clip=1.0": "--clip 1"}
 BASES = ("Module", "Optimizer", "LRScheduler")
 Reason = Callable[[str, str, "re.Match[str]"], str]
+
+
+def as_flags(said: str) -> str:
+    """Write the ways out that an error names as arguments of Python as flags of `vaekit fit`.
+
+    Example:
+        >>> as_flags("Leave it out: Table(ignore=('id', 'date')).")
+        "Leave it out: --data.options Table --data.options.ignore '[id, date]'."
+    """
+    said = re.sub(r"Table\(ignore=\((.*?),?\)\)", lambda found: IGNORE.format(found[1].replace("'", "")), said)
+    for argument, flag in FLAGS.items():
+        said = said.replace(argument, flag)
+    return said
 
 
 def sentence(message: str, options: Sequence[str], names: Sequence[str] = ()) -> str:

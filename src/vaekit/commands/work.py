@@ -22,6 +22,8 @@ from vaekit.data.transforms import Transform
 from vaekit.distributions import Mixed
 from vaekit.errors import ConfigError, DataError
 from vaekit.evaluation.batches import inference
+from vaekit.evaluation.likelihood import estimate
+from vaekit.evaluation.representation import has_bound
 from vaekit.keeping import MODEL, read_yaml, rebuilt
 from vaekit.run import Run
 
@@ -98,6 +100,25 @@ class Worker:
         """Pass the rows of a split, or of "all", through the model and back, shape (N, *event)."""
         return self._in_units(self._mapped(split, self._reconstructed))
 
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The names of the scores of a row; one where the posterior has no density, so that no bound on log p(x) exists."""
+        return ("log_likelihood", "distortion", "rate") if has_bound(self.model) else ("distortion",)
+
+    def score(self, split: str, samples: int, seed: int) -> Tensor:
+        """Score the rows of a split, or of "all", shape (N, scores), in nats, by importance sampling."""
+
+        def scored(x: Tensor, *context: Tensor) -> Tensor:
+            found = estimate(self.model, x, *context, samples=samples, chunk=AT_ONCE)
+            known = {
+                "log_likelihood": found.log_likelihood,
+                "distortion": found.distortion,
+                "rate": found.rates.sum(-1),
+            }
+            return torch.stack([known[name] for name in self.scores], -1)
+
+        return self._mapped(split, scored, seed)
+
     def pairs(self, split: str, most: int) -> figures.Image:
         """Lay out the first images of a split above their reconstructions."""
         part = self._parts(split)[0]
@@ -128,9 +149,9 @@ class Worker:
                 x[..., place[chosen]] = group.mode[..., chosen]
         return x
 
-    def _mapped(self, split: str, function: Callable[..., Tensor]) -> Tensor:
+    def _mapped(self, split: str, function: Callable[..., Tensor], seed: int = 0) -> Tensor:
         parts = []
-        with inference(self.model, 0):
+        with inference(self.model, seed):
             for name in self._parts(split):
                 for given in self.run.needs_data().batches(name, AT_ONCE, self.model.step.device):
                     self._check(given[0])
