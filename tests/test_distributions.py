@@ -13,6 +13,7 @@ from scipy import integrate, special, stats
 from torch import Tensor
 
 from vaekit import distributions
+from vaekit.distributions.binary import softplus
 from vaekit.distributions.special import expm1_ratio_mean, expm1_ratio_variance, log_beta, log_expm1_ratio
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -182,6 +183,11 @@ def test_the_normaliser_has_its_series_around_one_half(deviation):
     log_constant = -log_expm1_ratio(probability.logit()) - torch.log1p(-probability)
     series = math.log(2) + 4 / 3 * deviation**2 + 104 / 45 * deviation**4
     np.testing.assert_allclose(log_constant.item(), series, rtol=0, atol=1e-11)
+
+
+def test_the_softplus_keeps_its_last_digits():
+    x = np.array([-30.0, 0.1, 21.0, 35.0])
+    np.testing.assert_allclose(softplus(T(x)).numpy(), np.logaddexp(0, x), rtol=4e-16)
 
 
 @pytest.mark.parametrize("base", [1e-4, 0.3, 5.0, 9.999, 10.001, 50.0, 2e4, 1e9])

@@ -95,6 +95,12 @@ def test_every_change_of_size_is_normalised_as_asked(encoder, decoder, normalisa
         assert [type(m) for m in found] == [normalisation] * (2 if normalisation else 0)
 
 
+def test_a_perceptron_reads_the_data_first_and_then_the_context_in_order():
+    network, x, first, second = MLP(4, 3, context=3), torch.randn(5, 2, 2), torch.randn(5, 2), torch.randn(5, 1)
+    whole = torch.cat([x.flatten(1), first, second], 1)
+    torch.testing.assert_close(network(x, first, second), network.layers(whole))
+
+
 @pytest.mark.parametrize("activation", [nn.SiLU, nn.Tanh])
 @pytest.mark.parametrize("build", [*ENCODERS, MLP])
 def test_the_activation_is_the_one_asked_for(build, activation):
