@@ -49,10 +49,10 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def judged(relaxed: bool = False) -> evaluation.Evaluation:
+def judged(relaxed: bool = False, examples: int = 1200) -> evaluation.Evaluation:
     likelihood = likelihoods.Bernoulli(networks.MLP(2, 4), (1, 2, 2), relaxed=relaxed)
     model = VAE(priors.StandardNormal(2), posteriors.DiagonalNormal(networks.MLP(4, 4)), likelihood)
-    return evaluation.evaluate(model, [torch.randint(2, (1200, 1, 2, 2)).float()], samples=2)
+    return evaluation.evaluate(model, [torch.randint(2, (examples, 1, 2, 2)).float()], samples=2)
 
 
 HISTORY = {
@@ -126,6 +126,11 @@ def test_relaxed_numbers_are_announced(tmp_path, relaxed):
     page = Page(report(tmp_path / "r.html", title="t", summary="s", evaluation=judged(relaxed)))
     assert ([p["class"] for p in page.named("p") if p.get("class") == "warning"] == ["warning"]) == relaxed
     assert ("ELBO (relaxed)" in page.text) == relaxed
+
+
+def test_one_example_is_no_plural(tmp_path):
+    page = Page(report(tmp_path / "r.html", title="t", summary="s", evaluation=judged(examples=1)))
+    assert "1 example;" in page.text
 
 
 def test_several_evaluations_are_told_apart(tmp_path):
