@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ import vaekit as vk
 from vaekit.cli import main
 from vaekit.errors import ConfigError, RunError
 from vaekit.objectives import ELBO
-from vaekit.training import InverseTimeLR, checkpoint
+from vaekit.training import InverseTimeLR, Settings, Trainer, checkpoint, saving
 from vaekit.training.stop import Stop
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -54,26 +55,27 @@ def test_resuming_gives_the_bits_of_the_uninterrupted_run(tmp_path: Path, varian
 
 
 class StopAt(vk.objectives.Objective):
-    """Sends a signal to its own process at a step."""
+    """Sends a signal to its own process, once, at a step."""
 
     def __init__(self, step: int, number: int) -> None:
-        self.step, self.number = step, number
+        self.step, self.number, self.sent = step, number, False
 
     def __call__(self, model: vk.VAE, x: Tensor, *context: Tensor) -> vk.objectives.Terms:
-        if model.training and model.step == self.step:
+        if model.training and model.step == self.step and not self.sent:
+            self.sent = True
             os.kill(os.getpid(), self.number)
         return ELBO()(model, x, *context)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("step", [1, 5])
-def test_a_signal_leaves_a_run_that_resumes_exactly(tmp_path: Path, number: int, step: int) -> None:
-    fitted(tmp_path / "whole", 3, objective=ELBO())
-    stopped = fitted(tmp_path / "stopped", 3, objective=StopAt(step, number))
+@pytest.mark.parametrize(("step", "accumulate"), [(1, 1), (5, 1), (2, 2)])
+def test_a_signal_leaves_a_run_that_resumes_exactly(tmp_path: Path, number: int, step: int, accumulate: int) -> None:
+    fitted(tmp_path / "whole", 3, objective=ELBO(), accumulate=accumulate)
+    stopped = fitted(tmp_path / "stopped", 3, objective=StopAt(step, number), accumulate=accumulate)
     assert stopped.progress is not None
     assert stopped.progress.interrupted == number
     assert checkpoint.load(tmp_path / "stopped" / LAST)["model"]["step"] == step + 1
-    fitted(tmp_path / "stopped", 3, resume=True, objective=ELBO())
+    fitted(tmp_path / "stopped", 3, resume=True, objective=ELBO(), accumulate=accumulate)
     assert same(*(checkpoint.load(tmp_path / name / LAST) for name in ("whole", "stopped")))
     assert tables(tmp_path / "whole") == tables(tmp_path / "stopped")
 
@@ -145,6 +147,7 @@ class Validates(vk.objectives.Objective):
         ([5.0, 3.0, 4.0, 2.5], 2, [4, 2]),
         ([math.nan, 1e12, math.nan, math.inf], 1, [2]),
         ([-5.0, -3.0, -9.0, -9.0], 2, [3, 4]),
+        ([3.0, 3.0, 4.0, 3.0], 1, [1]),
         ([5.0, 3.0, 4.0, 2.5], 0, []),
     ],
 )
@@ -165,6 +168,50 @@ def test_patience_stops_and_the_best_weights_come_back(tmp_path: Path) -> None:
     assert same(dict(run.model.state_dict()), best)
 
 
+@pytest.mark.parametrize("stop", [None, 2, 3])
+def test_patience_counts_evaluations_since_the_best_also_across_a_resume(tmp_path: Path, stop: int | None) -> None:
+    settings: dict[str, Any] = {"objective": Validates([5.0, 3.0, 4.0, 3.5, 9.0]), "patience": 2}
+    if stop is not None:
+        fitted(tmp_path / "run", stop, **settings)
+    run = fitted(tmp_path / "run", 5, resume=stop is not None, **settings)
+    assert run.progress is not None
+    assert (run.progress.epoch, run.progress.finished) == (4, True)
+
+
+def test_a_kill_while_the_best_changes_leaves_what_the_run_resumes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, objective = checkpoint.save, Validates([5.0, 3.0])
+
+    def killed(path: Path, tree: Any) -> Path:
+        if path.name == "last.safetensors" and tree["model"]["step"] == 8:
+            raise KeyboardInterrupt
+        return save(path, tree)
+
+    monkeypatch.setattr(checkpoint, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path / "run", 2, objective=objective)
+    monkeypatch.setattr(checkpoint, "save", save)
+    best = checkpoint.load(tmp_path / "run" / LAST)["progress"]["best"]
+    assert [name for _, name in best] == ["best-epoch0001.safetensors"]
+    assert (tmp_path / "run" / "checkpoints" / "best-epoch0001.safetensors").exists()
+    fitted(tmp_path / "run", 2, resume=True, objective=objective)
+    names = {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    assert names == {"last.safetensors", "best-epoch0002.safetensors"}
+
+
+def test_a_checkpoint_is_due_so_long_after_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    minutes = [0.0]
+    monkeypatch.setattr(saving, "time", SimpleNamespace(monotonic=lambda: 60 * minutes[0]))
+    trainer = Trainer(tiny_model(), ELBO(), tiny_data(), Settings(**QUIET, save_minutes=5.0), tmp_path)
+    due = []
+    for minutes[0] in (4.0, 6.0, 10.0, 12.0):
+        due.append(trainer.saver.is_due())
+        if due[-1]:
+            trainer.saver.save_last()
+    assert due == [False, True, False, True]
+
+
 @pytest.mark.parametrize(("patience", "epochs"), [(1, 3), (2, 4), (None, 4)])
 def test_more_patience_goes_on_with_a_run_that_stopped_early(tmp_path: Path, patience: int | None, epochs: int) -> None:
     objective = Validates([5.0, 3.0, 4.0, 2.5])
@@ -176,8 +223,12 @@ def test_more_patience_goes_on_with_a_run_that_stopped_early(tmp_path: Path, pat
 
 def test_the_average_is_what_is_evaluated_and_returned(tmp_path: Path) -> None:
     run = fitted(tmp_path / "run", 2, ema=0.5, keep_best=0)
+    plain = fitted(tmp_path / "plain", 2, keep_best=0)
+    judged = Trainer(run.model, run.objective, tiny_data(), Settings(**QUIET), None).judge("validation")
+    assert run.history["validation"]["loss"][-1] == judged.values["loss"] != plain.history["validation"]["loss"][-1]
     saved = checkpoint.load(tmp_path / "run" / LAST)
     assert same([p.detach() for p in run.model.parameters()], saved["average"])
+    assert same(saved["model"], checkpoint.load(tmp_path / "plain" / LAST)["model"])
     assert not same(saved["average"], [saved["model"][name] for name in saved["parameters"]])
     assert same(dict(vk.load(tmp_path / "run", checkpoint="last").model.state_dict()), dict(run.model.state_dict()))
 

@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision.amp import MixedPrecision
 from shell import LAST
-from tiny import QUIET, fitted, same, tiny_data, tiny_model
+from tiny import LATENT, QUIET, WIDTH, fitted, same, tiny_data, tiny_model
 from torch import Tensor, nn
 
 import vaekit as vk
@@ -56,6 +57,22 @@ def test_what_is_not_finite_stops_with_step_term_and_parameter(
     assert all(w.isfinite().all() for w in weights.values())
 
 
+def exploding(optimizer: torch.optim.Optimizer, step: int) -> torch.optim.lr_scheduler.LambdaLR:
+    """Make a schedule whose rate is infinite in one step."""
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: math.inf if t == step - 1 else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("step", "settings"), [(1, {"save_minutes": 0}), (4, {"batch_size": 14}), (1, {"batch_size": 56})]
+)
+def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path, step: int, settings: dict[str, Any]) -> None:
+    chosen = {"optimizer": partial(SGD, lr=1e-3), "schedule": partial(exploding, step=step), "schedule_per_step": True}
+    with pytest.raises(NonFiniteError, match=f"By step {step}: an update of the weights is not finite"):
+        fitted(tmp_path / "run", 2, **chosen, **settings)
+    weights = checkpoint.load(tmp_path / "run" / LAST)["model"]
+    assert all(w.isfinite().all() for w in weights.values())
+
+
 def test_the_average_follows_its_formula() -> None:
     layer = nn.Linear(1, 1, bias=False)
     average = WeightAverage(layer, 0.75)
@@ -66,25 +83,30 @@ def test_the_average_follows_its_formula() -> None:
     assert average.averages[0].item() == pytest.approx(0.75 * (0.75 * 1 + 0.25 * 5) + 0.25 * -3)
 
 
-def test_accumulated_batches_make_the_step_of_one_large_batch() -> None:
+@pytest.mark.parametrize("rows", [80, 60, 66, 75])
+def test_accumulated_batches_make_the_step_of_one_large_batch(rows: int) -> None:
     def weights(**settings: Any) -> list[Tensor]:
         torch.manual_seed(1)
         model = tiny_model(posterior=vk.posteriors.Delta(vk.networks.MLP(6, 5, 2)))
-        vk.fit(model, ELBO(), tiny_data(80), epochs=2, optimizer=partial(SGD, lr=0.1), **{**QUIET, **settings})
+        vk.fit(model, ELBO(), tiny_data(rows), epochs=2, optimizer=partial(SGD, lr=0.1), **{**QUIET, **settings})
         return [p.detach() for p in model.parameters()]
 
     small, large = weights(batch_size=16, accumulate=2), weights(batch_size=32, accumulate=1)
     torch.testing.assert_close(small, large)
 
 
-def test_the_clipped_gradient_moves_the_weights_by_no_more_than_its_norm() -> None:
+@pytest.mark.parametrize("clip", [None, 1e-3])
+def test_the_weights_move_by_the_recorded_gradient_or_by_what_it_is_clipped_to(
+    tmp_path: Path, clip: float | None
+) -> None:
     model = tiny_model()
     before = torch.cat([p.detach().flatten() for p in model.parameters()])
-    vk.fit(
-        model, ELBO(), tiny_data(), epochs=1, clip=1e-3, optimizer=partial(SGD, lr=1.0), **{**QUIET, "batch_size": 64}
-    )
-    moved = torch.cat([p.detach().flatten() for p in model.parameters()]) - before
-    assert moved.norm().item() == pytest.approx(1e-3, rel=1e-3)
+    settings = {**QUIET, "batch_size": 64, "clip": clip, "optimizer": partial(SGD, lr=1.0), "keep_best": 0}
+    run = vk.fit(model, ELBO(), tiny_data(), run=tmp_path / "run", epochs=1, **settings)
+    moved = (torch.cat([p.detach().flatten() for p in model.parameters()]) - before).norm().item()
+    (norm,) = run.history["train"]["gradient_norm"]
+    assert norm > 1e-2
+    assert moved == pytest.approx(clip or norm, rel=1e-3)
 
 
 def test_the_schedule_sets_the_recorded_learning_rate(tmp_path: Path) -> None:
@@ -92,6 +114,18 @@ def test_the_schedule_sets_the_recorded_learning_rate(tmp_path: Path) -> None:
     run = fitted(tmp_path / "run", 2, schedule=schedule, schedule_per_step=True, log_every=1)
     rates = run.history["train"]["learning_rate"]
     assert rates == pytest.approx([1e-3 / (1 + t) for t in range(1, 9)])
+
+
+def test_a_schedule_by_epoch_changes_after_each_epoch(tmp_path: Path) -> None:
+    halving = partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5)
+    run = fitted(tmp_path / "run", 3, schedule=halving, log_every=2)
+    assert run.history["train"]["learning_rate"] == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4, 2.5e-4])
+
+
+def test_reports_and_evaluations_come_at_their_time(tmp_path: Path) -> None:
+    run = fitted(tmp_path / "run", 4, accumulate=2, log_every=2, evaluate_every=2, test_every=3)
+    assert run.history["train"]["step"] == [2, 4, 6, 8]
+    assert [run.history[split]["epoch"] for split in ("validation", "test")] == [[2, 4], [3]]
 
 
 def test_annealed_quantities_are_recorded_and_count_training_steps_only(tmp_path: Path) -> None:
@@ -139,6 +173,45 @@ def test_training_and_evaluation_are_one_quantity() -> None:
     judged = trainer.judge("train").values["loss"]
     (x,) = next(data.batches("train", 1000))
     assert judged == pytest.approx(ELBO()(model, x).loss.item(), rel=1e-6)
+
+
+def test_an_evaluation_leaves_training_as_it_was() -> None:
+    runs = [fitted(None, 3, evaluate_every=every, figures_every=every) for every in (1, 4)]
+    assert same(*(dict(run.model.state_dict()) for run in runs))
+
+
+def test_an_evaluation_is_without_dropout_and_training_with_it() -> None:
+    encoder = nn.Sequential(nn.Dropout(), vk.networks.MLP(WIDTH, 5, LATENT))
+    model, data = tiny_model(posterior=vk.posteriors.Delta(encoder)), tiny_data()
+    judged = Trainer(model, ELBO(), data, Settings(**QUIET), None).judge("train").values["loss"]
+    assert model.training
+    assert encoder.training
+    (x,) = next(data.batches("train", 1000))
+    assert judged == pytest.approx(ELBO()(model.eval(), x).loss.item(), rel=1e-6)
+
+
+class Drawn(vk.objectives.Objective):
+    """Keeps the latents that are drawn."""
+
+    def __init__(self) -> None:
+        self.latents: list[Tensor] = []
+
+    def __call__(self, model: vk.VAE, x: Tensor, *context: Tensor) -> vk.objectives.Terms:
+        terms = ELBO()(model, x, *context)
+        self.latents.append(terms.trace.z)
+        return terms
+
+
+def test_the_noise_of_an_evaluation_is_the_same_each_time_and_another_in_each_batch() -> None:
+    model, drawn, data = tiny_model(), Drawn(), vk.data.open(np.ones((40, WIDTH), np.uint8))
+    trainer = Trainer(model, drawn, data, Settings(**{**QUIET, "batch_size": 2}), None)
+    for _ in range(2):
+        trainer.judge("test")
+        model.advance()
+    first, second = drawn.latents[:2], drawn.latents[2:]
+    assert same(first, second)
+    assert not torch.equal(first[0], first[1])
+    assert not any(z.requires_grad for z in first)
 
 
 @pytest.mark.parametrize("objective", [ELBO(), IWAE(3)])

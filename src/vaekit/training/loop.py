@@ -87,6 +87,7 @@ class Trainer:
             rank=self.fabric.global_rank,
             world=self.fabric.world_size,
         )
+        self.rows, self.together = len(data.train), settings.batch_size * settings.accumulate
         self.shared = self.fabric.world_size > 1
         self.agreement = Agreement(self.fabric)
         self.meter, self.progress = Meter(settings.every_step, self.shared, settings.accumulate), Progress()
@@ -149,7 +150,7 @@ class Trainer:
             if self.graphed is not None:
                 norm = self._whole(self.graphed, batch, reports or last)
             else:
-                self._batch(batch, batch.share / min(group, steps - index + index % group))
+                self._batch(batch, batch.share * self._part(index))
                 if (index + 1) % group and not last:
                     continue
                 norm = self.step.gradient_norm() if reports or last else 0.0
@@ -161,6 +162,11 @@ class Trainer:
             if self._wants_to_stop() and not last:
                 return False
         return True
+
+    def _part(self, index: int) -> float:
+        """Return which part of the examples of a step is in a batch of the epoch."""
+        size, rows, first = self.settings.batch_size, self.rows, index - index % self.settings.accumulate
+        return (min(rows, (index + 1) * size) - index * size) / (min(rows, first * size + self.together) - first * size)
 
     def _batch(self, batch: Batch, weight: float) -> None:
         with shared_batch(batch.share > 0) if self.shared else nullcontext():
@@ -182,8 +188,7 @@ class Trainer:
         agreed = self.agreement.reach(Wish(self.stop.signal, self.saver.is_due()))
         if agreed == Wish():
             return False
-        if first_non_finite(self.model) is not None:
-            self._raise_non_finite(f"By step {self.taken}", "an update of the weights is not finite")
+        self._require_finite()
         if agreed.save:
             self.saver.save_last()
         self.stop.signal = agreed.stop or self.stop.signal
@@ -214,6 +219,7 @@ class Trainer:
 
     def _after_epoch(self) -> None:
         """Report the epoch, evaluate, and keep what is worth keeping."""
+        self._require_finite()
         epoch = self.progress.epoch + 1
         average = self.progress.epoch_average()
         self.recorder.record("epoch", self.taken, epoch, average, [])
@@ -288,6 +294,11 @@ class Trainer:
         bad = next((i for i, row in enumerate(reading.steps) if not math.isfinite(row["loss"])), 0)
         known = f"Step {self.taken - len(reading.steps) + bad + 1}" if reading.steps else f"By step {self.taken}"
         self._raise_non_finite(known, told(reading.values))
+
+    def _require_finite(self) -> None:
+        """Stop before weights that are not finite are evaluated or saved."""
+        if first_non_finite(self.model) is not None:
+            self._raise_non_finite(f"By step {self.taken}", "an update of the weights is not finite")
 
     def _raise_non_finite(self, where: str, what: str) -> None:
         raise NonFiniteError(

@@ -28,7 +28,7 @@ class Settings:
         schedule: makes a learning-rate schedule from the optimiser; None keeps the rate.
         schedule_per_step: advance the schedule after every step instead of after every epoch.
         clip: largest norm of the gradient; None does not clip.
-        accumulate: batches whose gradients are averaged before one step of the optimiser.
+        accumulate: batches that make one step of the optimiser, whose gradient is the average over all their examples.
         ema: decay of an exponential moving average of the weights, which then is what is evaluated; None for no average.
         precision: Lightning Fabric's name of the number format: "32-true", or "bf16-mixed" or "16-mixed", which keep weights
             in single precision.
