@@ -15,7 +15,7 @@ import torch
 PATIENCE = 100.0
 
 
-def run_job(world: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
+def run_job(world: int, work: Callable[..., Any], *arguments: Any, patience: float = PATIENCE) -> list[Any]:
     """Call `work(*arguments)` in so many connected processes; return what each returned, or raise what one raised."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["vaekit.training", "vaekit.recipes", "torch.distributed"])
@@ -28,7 +28,7 @@ def run_job(world: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
     for process in processes:
         process.start()
     try:
-        return [_received(receiver) for receiver, _ in pipes]
+        return [_received(receiver, patience) for receiver, _ in pipes]
     finally:
         for process in processes:
             process.kill()
@@ -42,9 +42,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _received(receiver: Connection) -> Any:
-    if not receiver.poll(PATIENCE):
-        raise TimeoutError(f"a process said nothing for {PATIENCE:g} s")
+def _received(receiver: Connection, patience: float) -> Any:
+    if not receiver.poll(patience):
+        raise TimeoutError(f"a process said nothing for {patience:g} s")
     error, result = receiver.recv()
     if error:
         raise AssertionError(error)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -66,28 +66,21 @@ class StreamedLoader(Loader):
     def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of epoch `index` from batch `start` on; a process without rows gets one row of share 0."""
         chunks = ahead(self._chunks(index, start))
-        held, used = [torch.empty(0)] * (1 + len(self.context)), 0
+        visit = Visit(chunks)
         try:
             for batch in range(start, self.steps):
                 mine, share = self._part(batch)
-                pieces, needed = [], mine.stop - mine.start
-                while needed > len(held[0]) - used:
-                    pieces.append([values[used:] for values in held])
-                    needed -= len(held[0]) - used
-                    held, used = next(chunks), 0
-                pieces.append([values[used : used + needed] for values in held])
-                used += needed
-                yield Batch(tuple(self._moved(parts) for parts in zip(*pieces, strict=True)), self._made, share)
+                taken = visit.take(mine.stop - mine.start)
+                yield Batch(tuple(self._moved(values) for values in taken), self._made, share)
         finally:
             chunks.close()
 
     def _made(self, x: Tensor, *context: Tensor) -> tuple[Tensor, ...]:
         return (self.prepare(x), *context)
 
-    def _moved(self, parts: Sequence[Tensor]) -> Tensor:
-        """Put what one batch takes from successive chunks together, on the device."""
-        moved = [values.to(self.device, non_blocking=True) for values in parts if len(values)]
-        return moved[0] if len(moved) == 1 else torch.cat(moved)
+    def _moved(self, values: Tensor) -> Tensor:
+        ready = values.pin_memory() if self.device.type == "cuda" else values
+        return ready.to(self.device, non_blocking=True)
 
     def _part(self, batch: int) -> tuple[slice, float]:
         """Return this process's rows of a global batch, and their share of it."""
@@ -104,16 +97,61 @@ class StreamedLoader(Loader):
         mine: Indices = chunk[(batch >= start) & (within >= lower) & (within < upper)]
         return mine
 
-    def _chunks(self, index: int, start: int) -> Iterator[list[Tensor]]:
-        """Yield this process's rows of an epoch in their order, a chunk at a time: x and context."""
+    def _chunks(self, index: int, start: int) -> Iterator[Chunk]:
+        """Yield this process's rows of an epoch, a chunk at a time: x and context."""
         for first, chunk in self.order.chunks(index, start * self.batch_size):
             rows = self._mine(first, chunk, start)
             ascending = np.argsort(rows)
-            back = np.empty_like(ascending)
-            back[ascending] = np.arange(len(rows))
-            arrays = [self.x.take(rows[ascending])[back], *(values[rows] for values in self.context)]
-            tensors = [torch.from_numpy(values) for values in arrays]
-            yield [values.pin_memory() for values in tensors] if self.device.type == "cuda" else tensors
+            place = np.empty_like(ascending)
+            place[ascending] = np.arange(len(rows))
+            arrays = [self.x.take(rows[ascending]), *(values[rows[ascending]] for values in self.context)]
+            yield Chunk(tuple(map(torch.from_numpy, arrays)), torch.from_numpy(place))
+
+
+class Chunk(NamedTuple):
+    """Rows that are in memory together.
+
+    Attributes:
+        values: x and context in the order of the disk, each of shape (R, ...).
+        order: which of these rows come first, second, ..., shape (R,).
+    """
+
+    values: tuple[Tensor, ...]
+    order: Tensor
+
+
+class Visit:
+    """Takes the rows of an epoch from successive chunks; a chunk that is used up is let go before the next is waited for.
+
+    Arguments:
+        chunks: those of the epoch.
+
+    Example:
+        >>> chunks = [Chunk((torch.tensor([5, 6]),), torch.tensor([1, 0])), Chunk((torch.tensor([7]),), torch.tensor([0]))]
+        >>> Visit(iter(chunks)).take(3)
+        (tensor([6, 5, 7]),)
+    """
+
+    def __init__(self, chunks: Iterator[Chunk]) -> None:
+        self.chunks = chunks
+        self.chunk = Chunk((), torch.empty(0))
+
+    def take(self, rows: int) -> tuple[Tensor, ...]:
+        """Copy the next rows, each of shape (rows, ...)."""
+        pieces = []
+        while rows:
+            pieces.append(self._piece(rows))
+            rows -= len(pieces[-1][0])
+        return tuple(parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*pieces, strict=True))
+
+    def _piece(self, rows: int) -> list[Tensor]:
+        """Copy so many rows, or those that a chunk has left."""
+        while not len(self.chunk.order):
+            self.chunk = self.chunk._replace(values=())
+            self.chunk = next(self.chunks)
+        values, order = self.chunk
+        self.chunk = Chunk(values, order[rows:])
+        return [each.index_select(0, order[:rows]) for each in values]
 
 
 def ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
