@@ -79,6 +79,26 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], dict[str, Any], tuple[str, ...]]
     "free text": (saved("t.csv", WORDS), {}, ("free text in id", "Table(ignore=('id',))")),
     "no columns left": (saved("t.csv", "a\n1\n"), {"options": vd.Table(ignore=("a",))}, ("no columns of data",)),
     "column that is not there": (saved("t.csv", "a,b\n1,2\n"), {"options": vd.Table(label="c")}, ("'c'", "a, b")),
+    **{
+        f"kind that does not fit: {kind} of {column}": (
+            saved("t.csv", "a,b,w\n0,1.5,x\n3,-2,y\n0.25,7,z\n"),
+            {"options": vd.Table(kinds={column: kind})},
+            (f"'{column}'", "of `", "`kinds`", *told),
+        )
+        for column, kind, told in (
+            ("b", "categorical", ("has 1.5, which is not a whole number",)),
+            ("a", "count", ("the kind count", "has 0.25")),
+            ("b", "binary", ("the kind binary", "from -2 to 7")),
+            ("a", "positive", ("least value is 0",)),
+            ("w", "binary", ("holds the words x, y, z",)),
+            ("w", "real", ("the kind real", "holds the words x, y, z")),
+        )
+    },
+    "kind of a column that is not there": (
+        saved("t.csv", "a,b\n1,2\n"),
+        {"options": vd.Table(ignore=("b",), kinds={"b": "real"})},
+        ("no column of data 'b'", "are: a"),
+    ),
     "column named twice": (saved("t.csv", "a,a\n1,2\n"), {}, ("twice",)),
     "ragged table": (saved("t.csv", "a,b\n1,2\n3\n"), {}, ("Line 3", "1 fields", "first has 2")),
     "empty table": (saved("t.csv", ""), {}, ("is empty",)),
@@ -165,6 +185,11 @@ def test_options_of_another_kind_are_refused(name: str, tmp_path: Path) -> None:
 def test_impossible_rectangles_are_refused(arguments: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="Rectangles"):
         vd.Rectangles(**arguments)
+
+
+def test_unknown_kinds_of_columns_are_refused() -> None:
+    with pytest.raises(ConfigError, match="'age' is 'number'; a column is real, positive, binary, categorical, count"):
+        vd.Table(kinds={"age": "number"})  # type: ignore[dict-item]
 
 
 def test_unknown_splits_are_refused() -> None:

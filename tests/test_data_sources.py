@@ -14,6 +14,7 @@ import torch
 
 import vaekit.data as vd
 from vaekit.data.reading import read
+from vaekit.errors import DataError
 from vaekit.likelihoods.columns import Binary, Categorical, Count, Positive, Real
 
 RNG = np.random.default_rng(0)
@@ -191,6 +192,37 @@ def test_kinds_of_columns_are_detected(tmp_path: Path) -> None:
     assert data.columns == (Real(), Real(), Categorical(3), Binary(), Count(), Positive())
     assert np.asarray(data.train.x).tolist()[2] == [-1, 3, 0, 1, 2, 80]
     assert data.propose().reason.startswith("Mixed")
+
+
+CODED = "region,age,sex,size\n10,30,1,5\n2,41,2,1\n,52,1,3\n2,18,2,2\n"
+KINDS: dict[str, Any] = {"region": "categorical", "age": "real", "sex": "categorical", "size": "positive"}
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_kinds_of_columns_are_those_asked_for(name: str, tmp_path: Path) -> None:
+    columns = {"region": [10, 2, None, 2], "age": [30, 41, 52, 18], "sex": [1, 2, 1, 2], "size": [5, 1, 3, 2]}
+    path = saved(name, columns if name.endswith("parquet") else CODED)(tmp_path)
+    data = vd.open(path, options=vd.Table(kinds=KINDS), drop_missing=True, transforms=(), validation=0, test=0)
+    assert data.columns == (Categorical(2), Real(), Categorical(2), Positive())
+    assert data.train.x[0:3].tolist() == [[1, 30, 0, 5], [0, 41, 1, 1], [0, 18, 1, 2]]
+    assert data.opened_by["options"].words == {"region": ("2", "10"), "sex": ("1", "2")}
+    assert data.opened_by["options"].kinds == KINDS
+
+
+def test_categories_keep_their_numbers_in_other_tables(tmp_path: Path) -> None:
+    path = saved("t.csv", CODED)(tmp_path)
+    own = vd.open(path, options=vd.Table(kinds=KINDS), drop_missing=True, transforms=(), validation=0, test=0).opened_by
+    again = vd.open(**{**own, "source": saved("new.csv", "region,age,sex,size\n10,30,2,5\n10,31,2,5\n")(tmp_path)})
+    assert again.columns == (Categorical(2), Real(), Categorical(2), Positive())
+    assert again.train.x[0:2].tolist() == [[1, 30, 1, 5], [1, 31, 1, 5]]
+    with pytest.raises(DataError, match=r"'region'.* holds 3; the model was fitted to only 2, 10"):
+        vd.open(**{**own, "source": saved("new.csv", "region,age,sex,size\n3,1,1,1\n")(tmp_path)})
+
+
+def test_text_may_be_asked_for_as_categories(tmp_path: Path) -> None:
+    path = saved("t.csv", "name,on\na,x\nb,y\nc,x\n")(tmp_path)
+    options = vd.Table(kinds={"name": "categorical", "on": "binary"})
+    assert vd.open(path, options=options, validation=0, test=0).columns == (Categorical(3), Binary())
 
 
 COLUMNS: dict[str, list[Any]] = {

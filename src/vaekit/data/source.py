@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 from vaekit.errors import ConfigError
 
 Array: TypeAlias = npt.NDArray[Any]
+Kind: TypeAlias = Literal["real", "positive", "binary", "categorical", "count"]
 
 
 class Stored(Protocol):
@@ -102,14 +103,26 @@ class Table:
         ignore: columns that are left out.
         words: the words of each column of words, in the order of their numbers; None numbers those that there are in sorted
             order. What is opened says it, so that other data is read with the numbers that a model was fitted to.
+        kinds: the kind of a column, where the detected one is wrong: real, positive, binary, categorical or count. Whole
+            numbers that are categorical are treated as words.
+
+    Raises:
+        ConfigError: for a kind that there is not.
+
+    Example:
+        Regions that are numbered: `Table(kinds={"region": "categorical"})`.
     """
 
     label: str | None = None
     ignore: tuple[str, ...] = ()
     words: Mapping[str, tuple[str, ...]] | None = None
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ignore", tuple(self.ignore))
+        for name, kind in self.kinds.items():
+            if kind not in get_args(Kind):
+                raise ConfigError(f"`kinds` says that {name!r} is {kind!r}; a column is {', '.join(get_args(Kind))}.")
         if self.words is not None:
             object.__setattr__(self, "words", {name: tuple(words) for name, words in self.words.items()})
 

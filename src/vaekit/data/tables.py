@@ -9,28 +9,33 @@ Columns of numbers:
 
 Columns of words: two different ones are Binary, few are Categorical, and both are encoded as 0, 1, ... in sorted order. A
 column with about as many words as rows is free text, which no distribution here describes: it is refused by name.
+
+The user may say otherwise: the kind that is asked for is taken, if the values fit it.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from vaekit.data.arrays import reading
 from vaekit.data.describe import listed
-from vaekit.data.source import Array, Source, Table
+from vaekit.data.source import Array, Kind, Source, Table
 from vaekit.errors import DataError
 from vaekit.likelihoods.columns import Binary, Categorical, Column, Count, Positive, Real
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+Values: TypeAlias = Floats | list[str | None]
 BLANK = ("", "na", "n/a", "nan", "null", "none", "?")
 LABELS = ("label", "class", "target")
 LARGEST_COUNT, FEW_WORDS = 10_000, 20
+KINDS: dict[Kind, Column] = {"real": Real(), "positive": Positive(), "binary": Binary(), "count": Count()}
 
 
 def read_csv(path: Path, options: Table) -> Source:
@@ -87,7 +92,7 @@ def encode(words: Sequence[str | None], names: Sequence[str] | None = None) -> t
         >>> encode(["b", "a", None, "b"])
         (array([ 1.,  0., nan,  1.]), ('a', 'b'))
     """
-    names = sorted({word for word in words if word is not None}) if names is None else names
+    names = _sorted({word for word in words if word is not None}) if names is None else names
     codes = {word: float(code) for code, word in enumerate(names)}
     return np.array([np.nan if word is None else codes[word] for word in words], np.float64), tuple(names)
 
@@ -110,7 +115,7 @@ def kind_of(values: Floats) -> Column:
     return Real()
 
 
-def _from_columns(path: Path, columns: Mapping[str, Floats | list[str | None]], options: Table) -> Source:
+def _from_columns(path: Path, columns: Mapping[str, Values], options: Table) -> Source:
     """Turn named columns into a source.
 
     Raises:
@@ -121,12 +126,14 @@ def _from_columns(path: Path, columns: Mapping[str, Floats | list[str | None]], 
         if name not in columns:
             raise DataError(f"`{path}` has no column {name!r}. Its columns are: {', '.join(columns)}.")
     label = _label(columns, options)
-    used = {name: values for name, values in columns.items() if name not in (*options.ignore, label)}
+    used = _as_asked(path, {n: v for n, v in columns.items() if n not in (*options.ignore, label)}, options)
     known = {} if options.words is None else options.words
     if options.words is not None:
         _refuse_other_words(path, used, options.words)
     texts = [
-        name for name, values in used.items() if name not in known and isinstance(values, list) and _is_free(values)
+        name
+        for name, values in used.items()
+        if name not in {**known, **options.kinds} and isinstance(values, list) and _is_free(values)
     ]
     if texts:
         raise DataError(
@@ -135,7 +142,7 @@ def _from_columns(path: Path, columns: Mapping[str, Floats | list[str | None]], 
         )
     if not used:
         raise DataError(f"`{path}` has no columns of data left. Its columns are: {', '.join(columns)}.")
-    encoded = {name: _column(values, known.get(name)) for name, values in used.items()}
+    encoded = {name: _column(values, known.get(name), options.kinds.get(name)) for name, values in used.items()}
     x = np.stack([values for values, _, _ in encoded.values()], 1)
     labels, label_names = _labels(columns[label]) if label else (None, ())
     told = (
@@ -163,22 +170,68 @@ def _label(columns: Mapping[str, object], options: Table) -> str | None:
     return usual[0] if len(usual) == 1 and len(columns) > 1 else None
 
 
-def _labels(values: Floats | list[str | None]) -> tuple[Array, tuple[str, ...]]:
+def _labels(values: Values) -> tuple[Array, tuple[str, ...]]:
     """Encode labels; a missing one is the empty word or NaN, as everywhere."""
     return encode(values) if isinstance(values, list) else (values, ())
 
 
-def _column(values: Floats | list[str | None], known: Sequence[str] | None) -> tuple[Floats, Column, tuple[str, ...]]:
+def _column(values: Values, known: Sequence[str] | None, asked: Kind | None) -> tuple[Floats, Column, tuple[str, ...]]:
     """Encode a column: its numbers, its kind, and its words if it has any."""
     if not isinstance(values, list):
-        return values, kind_of(values), ()
+        return values, KINDS[asked] if asked else kind_of(values), ()
     codes, names = encode(values, known)
-    return codes, Binary() if len(names) <= 2 else Categorical(len(names)), tuple(names)
+    two = len(names) <= 2 if asked is None else asked == "binary"
+    return codes, Binary() if two else Categorical(max(1, len(names))), names
 
 
-def _refuse_other_words(
-    path: Path, columns: Mapping[str, Floats | list[str | None]], known: Mapping[str, Sequence[str]]
-) -> None:
+def _as_asked(path: Path, columns: Mapping[str, Values], options: Table) -> dict[str, Values]:
+    """Check columns against the kinds that are asked for, and write the numbers of those that are categorical as words.
+
+    Raises:
+        DataError: naming the column that is not there, or whose values do not fit.
+    """
+    for name, asked in options.kinds.items():
+        if name not in columns and options.words is None:
+            raise DataError(
+                f"`{path}` has no column of data {name!r}, whose kind is given. Its columns are: {', '.join(columns)}."
+            )
+        if name in columns and (problem := _unfit(columns[name], asked)) is not None:
+            raise DataError(
+                f"The column {name!r} of `{path}` does not fit the kind {asked}: {problem}. Give it another, or leave it out of "
+                f"`kinds`."
+            )
+    numbered = {name for name, asked in options.kinds.items() if asked == "categorical"}
+    return {name: _as_words(values) if name in numbered else values for name, values in columns.items()}
+
+
+def _unfit(values: Values, asked: Kind) -> str | None:
+    """Say why values are not of a kind; None if they are."""
+    if isinstance(values, list):
+        different = {word for word in values if word is not None}
+        fits = asked == "categorical" or (asked == "binary" and len(different) <= 2)
+        return None if fits else f"it holds the words {listed(_sorted(different))}"
+    present = values[np.isfinite(values)]
+    if asked == "categorical":
+        between = present[present != np.round(present)]
+        return f"it has {between[0]:g}, which is not a whole number" if len(between) else None
+    problem = KINDS[asked].outside_support(torch.from_numpy(present)) if len(present) else None
+    return problem and problem.partition(". ")[0]
+
+
+def _as_words(values: Values) -> list[str | None]:
+    """Write whole numbers as words."""
+    return values if isinstance(values, list) else [str(int(v)) if np.isfinite(v) else None for v in values]
+
+
+def _sorted(words: Collection[str]) -> list[str]:
+    """Sort words, and those that all are whole numbers by their size."""
+    try:
+        return sorted(words, key=lambda word: (int(word), word))
+    except ValueError:
+        return sorted(words)
+
+
+def _refuse_other_words(path: Path, columns: Mapping[str, Values], known: Mapping[str, Sequence[str]]) -> None:
     """Refuse words that have no number, and words or numbers in the place of the other.
 
     Raises:
@@ -204,7 +257,7 @@ def _is_free(words: list[str | None]) -> bool:
     return different > 2 and (different == len(present) or different > max(FEW_WORDS, len(present) / 2))
 
 
-def _parsed(fields: Sequence[str]) -> Floats | list[str | None]:
+def _parsed(fields: Sequence[str]) -> Values:
     """Read a column as numbers where all fields that are not blank are numbers, and as words otherwise."""
     present = [None if field.strip().lower() in BLANK else field.strip() for field in fields]
     try:
@@ -213,7 +266,7 @@ def _parsed(fields: Sequence[str]) -> Floats | list[str | None]:
         return present
 
 
-def _from_arrow(name: str, column: Any) -> Floats | list[str | None]:
+def _from_arrow(name: str, column: Any) -> Values:
     from pyarrow import types
 
     kind = column.type
