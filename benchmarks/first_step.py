@@ -11,7 +11,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E40
 
 import vaekit as vk  # noqa: E402
 import vaekit.data  # noqa: E402
-from vaekit.run import fit  # noqa: E402
+from vaekit.fitting import fit  # noqa: E402
 
 
 class Stepped(BaseException):

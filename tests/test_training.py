@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 import vaekit as vk
 from vaekit.errors import ConfigError, NonFiniteError
+from vaekit.fitting import make_settings
 from vaekit.objectives import ELBO, IWAE, L2, Exponential, Linear
-from vaekit.run import make_settings
 from vaekit.training import InverseTimeLR, Settings, Trainer, checkpoint
 from vaekit.training.average import WeightAverage
 from vaekit.training.recorder import read_table

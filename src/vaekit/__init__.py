@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     )
     from vaekit.conditional import Conditional
     from vaekit.divergences import divergence
+    from vaekit.fitting import fit
     from vaekit.model import VAE, Trace
-    from vaekit.run import Run, fit, load
+    from vaekit.run import Run, load
 
 __version__ = "0.1.0"
 
@@ -34,7 +35,7 @@ _HOMES = {
     "Trace": "model",
     "VAE": "model",
     "divergence": "divergences",
-    "fit": "run",
+    "fit": "fitting",
     "load": "run",
 }
 

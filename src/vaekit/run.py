@@ -1,4 +1,4 @@
-"""A run: what was fitted, to what, and where it is kept. `fit` makes one, `load` gives one back.
+"""A run: what was fitted, to what, and where it is kept. `vaekit.fit` makes one, `load` gives one back.
 
 The folder of a run holds `config.yaml` (the flags to run the same again), `model.yaml` (the model, objective and data as they
 were built), `metrics.csv`, `rates.csv`, TensorBoard events, `checkpoints/`, `figures/`, `evaluation.json` and `report.html`.
@@ -9,31 +9,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from functools import partial
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-import torch
-
-from vaekit import data as data_room
 from vaekit import figures as drawing
 from vaekit.data.dataset import Dataset
 from vaekit.data.reading import Opened
 from vaekit.data.splits import PARTS
-from vaekit.errors import ConfigError, NonFiniteError, RunError, VaekitError
+from vaekit.errors import RunError
 from vaekit.evaluation import Evaluation, evaluate
 from vaekit.files import write_text
-from vaekit.keeping import CONFIG, MODEL, Claim, Place, read_yaml, rebuilt, write_config
+from vaekit.keeping import CONFIG, MODEL, read_yaml, rebuilt
 from vaekit.model import VAE
 from vaekit.objectives import ELBO, Objective
 from vaekit.reopening import reopen as reopen_data
 from vaekit.report import report as write_report
-from vaekit.shapes import numel
-from vaekit.training import Progress, Settings
+from vaekit.training import Progress
 from vaekit.training.checkpoint import load as load_checkpoint
-from vaekit.training.processes import by_first, is_first
 from vaekit.training.recorder import METRICS, RATES, History, read_table
 from vaekit.training.saving import CHECKPOINTS, LAST, weights
 
@@ -211,110 +205,6 @@ class Run:
         if self.data is None:
             raise RunError("The data of this run was only in memory. Give it to `vaekit.load(folder, data=...)`.")
         return self.data
-
-
-def fit(
-    model: VAE,
-    objective: Objective | None = None,
-    data: Opened | Dataset = "digits",
-    *,
-    run: str | Path | None = None,
-    resume: bool | None = False,
-    config: Mapping[str, Any] | None = None,
-    **settings: Any,
-) -> Run:
-    """Fit a model to data.
-
-    Arguments:
-        model: what is fitted, in place.
-        objective: what is minimised; the ELBO if absent.
-        data: anything that `vaekit.data.open` takes, or what it returned.
-        run: the folder that keeps the run; None keeps nothing on disk.
-        resume: continue the run in that folder from its last checkpoint, bit for bit as if it had not stopped; None does so
-            if the folder holds a run, and else starts one.
-        config: further entries of the run's `config.yaml`, as the flags of a command.
-        settings: the fields of `vaekit.training.Settings`: epochs, batch_size, seed, optimizer, clip, precision, ...
-
-    Returns:
-        The run. Its model has the best weights by validation loss where a best checkpoint was kept, else the last.
-
-    Raises:
-        ConfigError: for a setting that does not exist or has no meaning.
-        DataError: if the data cannot be opened, or the likelihood cannot score it.
-        RunError: if the folder holds another run, or, to resume, none; or if another process is fitting the run in it.
-        NonFiniteError: if a NaN or an infinity appears.
-    """
-    from vaekit.training.engine import make_fabric
-    from vaekit.training.loop import Trainer
-
-    objective, chosen = objective or ELBO(), make_settings(settings)
-    dataset = (data if isinstance(data, Dataset) else data_room.open(data)).prepared_for(model.likelihood)
-    check_fits(model, dataset)
-    folder = Path(run) if run is not None else None
-    with Claim(folder) as claim, torch.random.fork_rng([]):
-        fabric = make_fabric(chosen)
-        place = by_first(fabric, partial(claim.take, resume))
-        keep = partial(write_config, folder, model, objective, dataset, chosen, config or {})
-        trainer = None
-        try:
-            if not place.resumes:
-                by_first(fabric, keep)
-            trainer = Trainer(model, objective, dataset, chosen, folder, place.resumes, fabric)
-            begun = trainer.taken
-            if place.resumes and trainer.progress.epoch < chosen.epochs:
-                by_first(fabric, keep)
-            progress = trainer.run()
-        except Exception as error:
-            _refuse_start(error, place, 0 if trainer is None else trainer.taken)
-            raise
-        result = Run(model, objective, dataset, folder, progress, trainer.taken - begun)
-        trainer.finish()
-        if folder is not None and progress.best and progress.interrupted is None:
-            best = progress.best[0][1]
-            take_weights(result, by_first(fabric, partial(load_checkpoint, folder / CHECKPOINTS / best)), best)
-    result.taken = result.step
-    model.eval()
-    return result
-
-
-def _refuse_start(error: Exception, place: Place, taken: int) -> None:
-    """Leave nothing of a run that failed before its first step, and say so where its parts do not go together.
-
-    Raises:
-        ConfigError: if the error is one of torch or of the parts.
-    """
-    if taken or place.resumes or isinstance(error, NonFiniteError):
-        return
-    if is_first():
-        place.give_back()
-    if not isinstance(error, VaekitError):
-        raise ConfigError(
-            f"The first step failed, so model, objective, data and settings do not go together. {type(error).__name__}: {error}"
-        ) from error
-
-
-def make_settings(given: Mapping[str, Any]) -> Settings:
-    """Make settings from keywords, refusing unknown ones by name."""
-    known = [f.name for f in fields(Settings)]
-    for name in given:
-        if name not in known:
-            raise ConfigError(f"`{name}` is not a setting of the training loop. There are: {', '.join(known)}.")
-    return Settings(**given)
-
-
-def check_fits(model: VAE, data: Dataset) -> None:
-    """Refuse data that the model's likelihood cannot score, by one batch of every split.
-
-    Raises:
-        ShapeError: if the events have another shape.
-        DataError: if values lie outside the likelihood's support.
-    """
-    check, rows = getattr(model.likelihood, "check", None), max(1, min(1024, 2**20 // numel(data.event_shape)))
-    for split in ("train", "validation", "test"):
-        for given in data.batches(split, rows):
-            if check is not None:
-                check(given[0])
-            break
 
 
 def load(

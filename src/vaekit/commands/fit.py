@@ -16,10 +16,10 @@ from vaekit.commands.parsing import parse_fit, run_folder
 from vaekit.composition import Composition
 from vaekit.data.dataset import Dataset
 from vaekit.errors import ConfigError
+from vaekit.fitting import fit as fit_model
 from vaekit.keeping import refuse_used
 from vaekit.report import LIVE, has_live_page
 from vaekit.run import Run
-from vaekit.run import fit as fit_model
 from vaekit.training import Settings
 from vaekit.training.processes import is_first, may_restart
 
