@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from shell import done, fitted, flags_of, refused, same_weights, vaekit
+from tiny import QUIET, tiny_data, tiny_model
 
 import vaekit as vk
 
@@ -109,6 +110,15 @@ def test_evaluate_speaks_to_people(runs: Path) -> None:
 )
 def test_what_evaluate_refuses(flags: list[str], told: str, runs: Path) -> None:
     assert told in refused("evaluate", runs / "vectors", *flags)
+
+
+def test_a_run_is_printed_in_one_line(runs: Path) -> None:
+    kept = vk.load(runs / "vectors", checkpoint="last")
+    closed = vk.load(runs / "vectors", reopen=False)
+    shown = vk.fit(tiny_model(), data=tiny_data(), epochs=2, **QUIET)
+    assert repr(kept) == f"Run({str(runs / 'vectors')!r}, data='vectors', step=3)"
+    assert repr(closed) == f"Run({str(runs / 'vectors')!r}, data=None, step=3)"
+    assert re.fullmatch(r"Run\(not kept, data='\w+', epochs=2, step=8\)", repr(shown))
 
 
 @pytest.mark.parametrize("name", ["best-epoch0001", "best-epoch0001.safetensors"])

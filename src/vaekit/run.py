@@ -35,7 +35,7 @@ Span: TypeAlias = tuple[float, float]
 EVALUATED_AT_ONCE, SUFFIX = 256, ".safetensors"
 
 
-@dataclass
+@dataclass(repr=False)
 class Run:
     """A fitted model with its data, objective and folder.
 
@@ -62,7 +62,13 @@ class Run:
     taken: int = 0
     evaluation: Evaluation | None = None
     judged: dict[str, Any] = field(default_factory=dict)
-    _drawn: tuple[object, list[drawing.Illustration]] | None = field(default=None, repr=False)
+    _drawn: tuple[object, list[drawing.Illustration]] | None = field(default=None)
+
+    def __repr__(self) -> str:
+        kept = "not kept" if self.folder is None else repr(str(self.folder))
+        epochs = "" if self.progress is None else f", epochs={self.progress.epoch}"
+        data = None if self.data is None else self.data.name
+        return f"Run({kept}, data={data!r}{epochs}, step={self.step})"
 
     @property
     def step(self) -> int:
