@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,23 @@ def test_settings_without_meaning_are_refused(name: str) -> None:
     settings, message = BAD[name]
     with pytest.raises(ConfigError, match=message):
         make_settings(settings)
+
+
+CLASSES: dict[str, tuple[Callable[[], Any], Any, str]] = {
+    "objective": (tiny_model, ELBO, r"`objective` is the class ELBO; write ELBO\(\)\."),
+    "objective of another": (tiny_model, L2, r"`objective` is the class L2; write L2\(\.\.\.\)\."),
+    "model": (lambda: vk.VAE, None, r"`model` is the class VAE; write VAE\(\.\.\.\)\."),
+    "prior": (partial(tiny_model, prior=vk.priors.StandardNormal), ELBO(), "`prior` is the class StandardNormal"),
+    "posterior": (partial(tiny_model, posterior=nn.Linear), None, "`posterior` is the class Linear"),
+    "likelihood": (partial(tiny_model, likelihood=vk.likelihoods.Normal), None, "`likelihood` is the class Normal"),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_class_in_the_place_of_an_object_is_refused(name: str) -> None:
+    model, objective, message = CLASSES[name]
+    with pytest.raises(ConfigError, match=message):
+        vk.fit(model(), objective, tiny_data())
 
 
 @pytest.mark.parametrize("name", ["accelerator", "strategy"])

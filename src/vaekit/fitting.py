@@ -20,6 +20,7 @@ from vaekit.errors import ConfigError, NonFiniteError, VaekitError
 from vaekit.keeping import Claim, Place, write_config
 from vaekit.model import VAE
 from vaekit.objectives import ELBO, Objective
+from vaekit.requirements import require_object
 from vaekit.run import Run, take_weights
 from vaekit.shapes import numel
 from vaekit.training import Settings
@@ -54,7 +55,7 @@ def fit(
         The run. Its model has the best weights by validation loss where a best checkpoint was kept, else the last.
 
     Raises:
-        ConfigError: for a setting that does not exist or has no meaning.
+        ConfigError: for a setting that does not exist or has no meaning, or a class in the place of an object of it.
         DataError: if the data cannot be opened, or the likelihood cannot score it.
         RunError: if the folder holds another run, or, to resume, none; or if another process is fitting the run in it.
         NonFiniteError: if a NaN or an infinity appears.
@@ -62,6 +63,7 @@ def fit(
     from vaekit.training.engine import make_fabric
     from vaekit.training.loop import Trainer
 
+    refuse_classes(model, objective)
     objective, chosen = objective or ELBO(), make_settings(settings)
     dataset = (data if isinstance(data, Dataset) else data_room.open(data)).prepared_for(model.likelihood)
     check_fits(model, dataset)
@@ -106,6 +108,18 @@ def _refuse_start(error: Exception, place: Place, taken: int) -> None:
         raise ConfigError(
             f"The first step failed, so model, objective, data and settings do not go together. {type(error).__name__}: {error}"
         ) from error
+
+
+def refuse_classes(model: VAE, objective: Objective | None) -> None:
+    """Refuse a class where an object of it is needed: as the objective, the model, or one of its factors.
+
+    Raises:
+        ConfigError: naming the argument and its class.
+    """
+    require_object("objective", objective)
+    require_object("model", model)
+    for name in ("prior", "posterior", "likelihood"):
+        require_object(name, getattr(model, name, None))
 
 
 def make_settings(given: Mapping[str, Any]) -> Settings:

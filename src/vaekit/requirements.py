@@ -1,0 +1,67 @@
+"""What an argument must be, told in one sentence where it is not: an object rather than its class, a number in its range."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from numbers import Integral
+
+from vaekit.errors import ConfigError
+
+
+def require_object(name: str, value: object) -> None:
+    """Refuse a class in the place of an object of it.
+
+    Raises:
+        ConfigError: saying what to write.
+
+    Example:
+        >>> require_object("objective", dict)
+        Traceback (most recent call last):
+        ...
+        vaekit.errors.ConfigError: `objective` is the class dict; write dict().
+    """
+    if isinstance(value, type):
+        raise ConfigError(f"`{name}` is the class {value.__name__}; write {value.__name__}({_ellipsis(value)}).")
+
+
+def _ellipsis(kind: type) -> str:
+    """Return "..." for a class that cannot be made without arguments."""
+    try:
+        inspect.signature(kind).bind()
+    except TypeError:
+        return "..."
+    except ValueError:
+        return ""
+    return ""
+
+
+def require_number(owner: object, name: str, value: float, least: float = -math.inf, unit: str = "") -> None:
+    """Refuse what is not finite, or below the least.
+
+    Arguments:
+        owner: whose argument it is.
+        name: of the argument.
+        value: of the argument.
+        least: the smallest number that has a meaning.
+        unit: of the number, in words.
+
+    Raises:
+        ConfigError: naming owner, argument, value and rule.
+    """
+    if not (math.isfinite(value) and value >= least):
+        rule = "" if least == -math.inf else f", at least {least:g}"
+        of = f" of {unit}" if unit else ""
+        raise ConfigError(f"`{name}` of {type(owner).__name__} is {value}; it is a finite number{of}{rule}.")
+
+
+def require_samples(owner: object, samples: int) -> None:
+    """Refuse a number of latents that cannot be drawn per example.
+
+    Raises:
+        ConfigError: if it is below 1, or no whole number.
+    """
+    if not isinstance(samples, Integral) or samples < 1:
+        raise ConfigError(
+            f"`samples` of {type(owner).__name__} is {samples}; it is a whole number, as at least 1 latent is drawn per example."
+        )
