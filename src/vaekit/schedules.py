@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vaekit.errors import ConfigError
+from vaekit.requirements import require_number
 
 
 class _Stepping(Protocol):
@@ -30,6 +31,9 @@ class Schedule(ABC):
         start: the value at step 0.
         stop: the value from step `steps` on, and in evaluation.
         steps: the length of the schedule in training steps.
+
+    Raises:
+        ConfigError: if a number is not finite, or `steps` is below 1.
     """
 
     start: float = 0.0
@@ -37,8 +41,9 @@ class Schedule(ABC):
     steps: int = 1000
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ConfigError(f"`steps` of {type(self).__name__} is {self.steps}; a schedule lasts at least 1 step.")
+        for name, value in (("start", self.start), ("stop", self.stop)):
+            require_number(self, name, value)
+        require_number(self, "steps", self.steps, least=1)
 
     @abstractmethod
     def progress(self, fraction: Tensor) -> Tensor:
@@ -90,6 +95,11 @@ class Sigmoid(Schedule):
 
     sharpness: float = 6.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.sharpness < math.inf:
+            raise ConfigError(f"`sharpness` of Sigmoid is {self.sharpness}; it is a positive number.")
+
     def progress(self, fraction: Tensor) -> Tensor:
         low = 1 / (1 + math.exp(self.sharpness))
         curve = torch.sigmoid(self.sharpness * (2 * fraction.clamp(0, 1) - 1))
@@ -138,6 +148,7 @@ class Cyclical(Schedule):
         super().__post_init__()
         if not 0 < self.rising <= 1:
             raise ConfigError(f"`rising` of Cyclical is {self.rising}; it is a fraction of a cycle, in (0, 1].")
+        require_number(self, "cycles", self.cycles, least=1)
 
     def progress(self, fraction: Tensor) -> Tensor:
         within = (fraction % 1.0) / self.rising
@@ -145,6 +156,19 @@ class Cyclical(Schedule):
 
 
 Scheduled: TypeAlias = float | Schedule
+
+
+def require_scheduled(owner: object, name: str, quantity: Scheduled, least: float, unit: str = "") -> None:
+    """Refuse a quantity that is not finite or below the least, at either end if it is scheduled.
+
+    Raises:
+        ConfigError: naming owner, argument, value and rule.
+    """
+    if not isinstance(quantity, Schedule):
+        require_number(owner, name, quantity, least, unit)
+        return
+    for end, value in (("start", quantity.start), ("stop", quantity.stop)):
+        require_number(owner, f"{name}.{end}", value, least, unit)
 
 
 def value_at(quantity: Scheduled, model: _Stepping) -> float | Tensor:

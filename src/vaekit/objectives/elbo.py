@@ -16,7 +16,8 @@ from vaekit.divergences import divergence
 from vaekit.errors import ConfigError
 from vaekit.model import VAE
 from vaekit.objectives.terms import Objective, Terms
-from vaekit.schedules import Scheduled, value_at
+from vaekit.requirements import require_number, require_samples
+from vaekit.schedules import Scheduled, require_scheduled, value_at
 from vaekit.sharing import batch_mean
 
 
@@ -42,6 +43,10 @@ class ELBO(Objective):
         capacity: if given, the rate enters as :math:`\beta\, |KL - C|` per example, with C in nats, a number or a schedule
             (Burgess et al., 2018, who use beta = 1000).
 
+    Raises:
+        ConfigError: if a weight, `free_bits` or `capacity` is negative or not finite, anywhere in its schedule; if `samples` is
+            below 1; or if `free_bits` and `capacity` are both given.
+
     Example:
         >>> ELBO(beta=4.0)
         ELBO(beta=4.0, samples=1, free_bits=0.0, capacity=None)
@@ -53,12 +58,11 @@ class ELBO(Objective):
     capacity: Scheduled | None = None
 
     def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise ConfigError(f"`samples` of ELBO is {self.samples}; at least 1 latent is drawn per example.")
-        if self.free_bits < 0:
-            raise ConfigError(
-                f"`free_bits` of ELBO is {self.free_bits}; it is a number of nats per latent, at least 0."
-            )
+        require_scheduled(self, "beta", self.beta, least=0)
+        require_samples(self, self.samples)
+        require_number(self, "free_bits", self.free_bits, least=0, unit="nats per latent")
+        if self.capacity is not None:
+            require_scheduled(self, "capacity", self.capacity, least=0, unit="nats")
         if self.free_bits and self.capacity is not None:
             raise ConfigError("`free_bits` and `capacity` of ELBO both change the rate's term; give one of them.")
 

@@ -20,6 +20,7 @@ from vaekit.errors import ConfigError
 from vaekit.model import VAE, Trace
 from vaekit.objectives.elbo import over_samples
 from vaekit.objectives.terms import Objective, Terms
+from vaekit.requirements import require_samples
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,7 @@ class IWAE(Objective):
     samples: int = 50
 
     def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise ConfigError(f"`samples` of IWAE is {self.samples}; at least 1 latent is drawn per example.")
+        require_samples(self, self.samples)
 
     @property
     def tightens_with_samples(self) -> bool:

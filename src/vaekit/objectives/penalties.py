@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vaekit.model import VAE
 from vaekit.objectives.terms import Objective, Terms
+from vaekit.requirements import require_number, require_object
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,17 @@ class L2(Objective):
     Arguments:
         objective: what is penalised.
         weight: w, in nats per example.
+
+    Raises:
+        ConfigError: if the weight is negative or not finite, or the objective is a class.
     """
 
     objective: Objective
     weight: float = 0.01
+
+    def __post_init__(self) -> None:
+        require_object("objective", self.objective)
+        require_number(self, "weight", self.weight, least=0)
 
     @property
     def is_bound(self) -> bool:
