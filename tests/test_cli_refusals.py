@@ -72,6 +72,10 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         "`optimizer.lr` is -1.0, which Adam refuses: Invalid learning rate",
     ),
     "one of two numbers": (["--optimizer.betas=[0.5,2]"], "`optimizer.betas` is (0.5, 2.0), which Adam refuses"),
+    "an optimiser that needs a closure": (
+        ["--optimizer=LBFGS"],
+        "`optimizer` is LBFGS, which computes the loss several times a step ... such as Adam or SGD",
+    ),
     "an optimiser that lacks an argument": (
         ["--optimizer=SGD", "--optimizer.nesterov=true"],
         "`optimizer` is SGD(nesterov=True), which SGD refuses: Nesterov momentum requires",

@@ -51,13 +51,20 @@ def make_optimizer(
         recorded: whether its steps are recorded as a graph, for which it must be `capturable`.
 
     Raises:
-        ConfigError: if the factory refuses its arguments.
+        ConfigError: if the factory refuses its arguments, or its optimiser computes the loss itself.
     """
     chosen: dict[str, Any] = dict(factory.keywords) if isinstance(factory, partial) else {}
     fused = accepts(factory, "fused") and not any(map(is_split, parameters))
     fused = fused and not any(chosen.get(name) for name in ("fused", "foreach", "differentiable"))
     forced = {**({"fused": True} if fused else {}), **({"capturable": True} if recorded else {})}
-    return made("optimizer", factory, parameters, **forced)
+    optimizer = made("optimizer", factory, parameters, **forced)
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is closure.empty:
+        raise ConfigError(
+            f"`optimizer` is {type(optimizer).__name__}, which computes the loss several times a step by a closure that the loop "
+            f"does not give. Choose one that steps by one gradient, such as Adam or SGD."
+        )
+    return optimizer
 
 
 def made(setting: str, factory: Callable[..., Made], *given: object, **forced: object) -> Made:
