@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -165,6 +165,7 @@ def describe_events(data: Dataset) -> dict[str, Any]:
     return {
         "shape": list(data.event_shape),
         "scale": data.facts.scale,
+        "units": None if data.about.units is None else asdict(data.about.units),
         "column_names": list(data.column_names),
         "label_names": list(data.label_names),
         "context": sum(c.shape[1] for c in data.train.context),

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from vaekit import data as data_room
 from vaekit.data.dataset import Dataset
-from vaekit.data.reading import Opened
+from vaekit.data.reading import Opened, read, settled
+from vaekit.data.units import Units
 from vaekit.errors import ConfigError, DataError, ShapeError
 
 UNCUT: tuple[dict[str, float], ...] = ({"validation": 0.0, "test": 0.0}, {"validation": 0.0}, {"test": 0.0}, {})
@@ -40,7 +42,8 @@ def reopen(
     elif data is None and settings.get("source") is None:
         return None
     else:
-        found = _first_that_suits(_ways(settings, data, whole))
+        units = Units(**events["units"]) if data is not None and events.get("units") else None
+        found = _first_that_suits(_ways(settings, data, whole), units)
     _refuse_other_events(found, events)
     return found
 
@@ -61,12 +64,21 @@ def _ways(settings: Mapping[str, Any], data: Opened | None, whole: bool) -> Iter
             yield {**asked, "options": chosen, **uncut}
 
 
-def _first_that_suits(ways: Iterator[dict[str, Any]]) -> Dataset:
+def _first_that_suits(ways: Iterator[dict[str, Any]], units: Units | None) -> Dataset:
     *others, last = ways
     for way in others:
         with suppress(ConfigError):
-            return data_room.open(**way)
-    return data_room.open(**last)
+            return _opened(way, units)
+    return _opened(last, units)
+
+
+def _opened(way: Mapping[str, Any], units: Units | None) -> Dataset:
+    """Open data, other than a run's own in the units of that."""
+    if units is None:
+        return data_room.open(**way)
+    source = replace(read(way["source"], way["options"]), units=units)
+    data = data_room.open(**{**way, "source": source, "options": None})
+    return replace(data, opened_by=settled({**data.opened_by, "source": way["source"], "options": way["options"]}))
 
 
 def _refuse_other_events(data: Dataset, events: Mapping[str, Any]) -> None:

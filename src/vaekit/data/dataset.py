@@ -26,6 +26,7 @@ from vaekit.data.resident import ResidentLoader
 from vaekit.data.source import Array, Stored
 from vaekit.data.splits import PARTS
 from vaekit.data.transforms import Dequantize, Standardize, Transform
+from vaekit.data.units import Units
 from vaekit.errors import ConfigError
 from vaekit.likelihoods.columns import Column, Positive, Real
 from vaekit.model import randomness
@@ -69,6 +70,7 @@ class About:
         columns: for a table, the kind of each column.
         column_names: for a table, the name of each column.
         notes: what else the user is told.
+        units: how the values were stored and read, before what is made once.
     """
 
     name: str
@@ -77,6 +79,7 @@ class About:
     columns: tuple[Column, ...] = ()
     column_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    units: Units | None = None
 
 
 @dataclass(frozen=True, repr=False)

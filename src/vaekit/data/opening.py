@@ -10,13 +10,14 @@ import numpy as np
 import torch
 
 from vaekit.data.dataset import RESIDENT_BYTES, About, Dataset, Split, prepare
-from vaekit.data.describe import Facts, chunks, inspect, missing, numeric, tell_missing
+from vaekit.data.describe import Facts, chunks, inspect, missing, numeric, sample, tell_missing
 from vaekit.data.labels import as_context, encode_labels
 from vaekit.data.reading import Opened, read, settled
 from vaekit.data.rows import Indices, stored
 from vaekit.data.source import Array, Options, Source, Stored, Table
 from vaekit.data.splits import plan
 from vaekit.data.transforms import Transform
+from vaekit.data.units import Units
 from vaekit.errors import ConfigError, DataError
 
 
@@ -59,13 +60,14 @@ def open(
     """
     found = _without_missing(_checked(read(source, options)), drop_missing)
     labels, names = encode_labels(found.labels, found.x, found.label_names)
-    facts = inspect(list(found.x.values()), found.levels)
+    facts = _inspected(found)
+    units = Units.of(facts)
     once = tuple(t for t in transforms or () if t.once)
     for transform in once:
         found, facts = _made_once(found, facts, transform)
     splits = _splits(found, labels, {"validation": validation, "test": test}, seed, len(names) if context else None)
     asked = {"validation": validation, "test": test, "seed": seed, "context": context, "drop_missing": drop_missing}
-    about = About(found.name, facts, names, found.columns, found.column_names, (found.report,))
+    about = About(found.name, facts, names, found.columns, found.column_names, (found.report,), units)
     parts = splits["train"], splits["validation"], splits["test"]
     if found.words is not None:
         options = replace(options if isinstance(options, Table) else Table(), words=found.words)
@@ -90,6 +92,15 @@ def _checked(found: Source) -> Source:
     if len(set(shapes.values())) > 1:
         raise DataError(f"The parts of `{found.name}` differ in the shape of a row: {shapes}. Make them the same.")
     return replace(found, x=x)
+
+
+def _inspected(found: Source) -> Facts:
+    """Detect what the values are, or read them in the units that are given."""
+    parts = list(found.x.values())
+    facts = inspect(parts, found.levels)
+    if found.units is None:
+        return facts
+    return found.units.read(facts, np.concatenate([sample(x) for x in parts]), found.name)
 
 
 def _without_missing(found: Source, drop: bool) -> Source:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from vaekit.data.units import Units
     from vaekit.likelihoods.columns import Column
 
 from vaekit.errors import ConfigError
@@ -144,6 +145,7 @@ class Source:
         columns: for a table, the kind of each column (`vaekit.likelihoods.columns`); empty otherwise.
         column_names: for a table, the name of each column.
         words: for a table, the words of each column of words, in the order of their numbers; None for other sources.
+        units: how the values that a model was fitted to were read, for other data that it is to be given; None detects it.
         report: a sentence or two on how the data was had and what was decided (an axis moved, a column taken as labels, the
             rate of decoding), told to the user.
     """
@@ -156,4 +158,5 @@ class Source:
     columns: tuple[Column, ...] = ()
     column_names: tuple[str, ...] = ()
     words: Mapping[str, tuple[str, ...]] | None = None
+    units: Units | None = None
     report: str = ""
