@@ -33,7 +33,7 @@ from vaekit.training.step import Pass
 LAST = Path("checkpoints/last.safetensors")
 SGD = torch.optim.SGD
 ANNEALED = ELBO(beta=Linear(steps=10))
-ROUNDING = 1e-7
+ROUNDING, NOISE = 1e-7, "noise"
 TABLES = ("metrics.csv", "rates.csv", "steps.csv")
 
 
@@ -146,14 +146,34 @@ def several(strategy: str) -> dict[str, Any]:
     return {"accelerator": "cpu", "devices": int(os.environ["WORLD_SIZE"]), "strategy": strategy}
 
 
+class Noisy(vk.objectives.Objective):
+    """Draws a number in each training step, and keeps it."""
+
+    def __init__(self) -> None:
+        self.drawn: list[float] = []
+
+    def __call__(self, model: vk.VAE, x: Tensor, *context: Tensor) -> vk.objectives.Terms:
+        if model.training:
+            self.drawn.append(torch.rand(()).item())
+        return ANNEALED(model, x, *context)
+
+
+def drawn(folder: Path, strategy: str) -> list[float]:
+    """Fit as one of several processes, half of it in a resumed run; return the noise of each step."""
+    noisy = Noisy()
+    for epochs in (1, 2):
+        fit(Case(objective=noisy), folder, resume=epochs > 1, epochs=epochs, **several(strategy))
+    return noisy.drawn
+
+
 def train_all(folder: Path, strategy: str) -> dict[str, list[Any]]:
-    """Fit every case as one of several processes; return the weights."""
+    """Fit every case as one of several processes; return the weights, and the noise of another run."""
     torch.set_default_dtype(torch.float64)
     found = {}
     for name, case in CASES.items():
         run = fit(case, folder / name, **several(strategy))
         found[name] = weights(run)
-    return found
+    return {**found, NOISE: drawn(folder / NOISE, strategy)}
 
 
 @pytest.mark.usefixtures("float64")
@@ -168,6 +188,8 @@ def test_processes_compute_what_one_computes(tmp_path: Path, world: int, strateg
             if differing(weights(run), there[name]):
                 found[name].append(f"weights of process {rank}")
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
+    noise = [number for there in others for number in there[NOISE]]
+    assert len(set(noise)) == len(noise) == world * 2 * 4
 
 
 @dataclass(frozen=True)
