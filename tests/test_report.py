@@ -14,8 +14,8 @@ import torch
 from painting import painting
 from PIL import Image
 
-from vaekit import VAE, evaluation, figures, likelihoods, networks, posteriors, priors
-from vaekit.report import report
+from vaekit import VAE, data, evaluation, figures, likelihoods, networks, posteriors, priors
+from vaekit.report import report, title_of
 
 VOID = {"meta", "img", "br", "link", "hr"}
 NASTY = "<script>alert('x')</script> & \"quoted\" {{ title }}"
@@ -114,6 +114,36 @@ def test_the_last_record_of_every_split_is_shown(full):
     rows = re.findall(r'<tr><th scope="row">(train|test)</th>(.*?)</tr>', full.source)
     cells = {split: re.findall(r">([^<]*)</td>", row)[:4] for split, row in rows}
     assert cells == {"train": ["10", "2", "7.25", "0.25"], "test": ["10", "", "8.5", ""]}
+
+
+WHOLE = {"step": [5, 10], "epoch": [1, 2], "loss": [8.0, 7.0]}
+
+
+@pytest.mark.parametrize(
+    ("train", "told"),
+    [
+        ({"step": [5, 10], "loss": [9.0, 6.0], "rate": [1.0, 2.0]}, [("train", ["10", "7", "2", "2"])]),
+        ({"step": [5, 12], "loss": [9.0, 6.0]}, [("train, whole epoch", ["10", "2", "7"]), ("train", ["12", "", "6"])]),
+    ],
+)
+def test_one_row_says_how_training_ended(tmp_path, train, told):
+    history = {"train": train, "epoch": WHOLE}
+    page = Page(report(tmp_path / "r.html", title="t", summary="s", history=history))
+    rows = re.findall(r'<tr><th scope="row">([^<]*)</th>(.*?)</tr>', page.source)
+    assert [(split, re.findall(r">([^<]*)</td>", row)) for split, row in rows] == told
+    assert ("means over the last epoch" in page.text) == (len(told) == 1)
+
+
+def test_figures_are_shown_in_their_order(full):
+    assert "dense" not in full.source
+    assert [f["id"] for f in full.named("figure")][-1] == NASTY
+
+
+@pytest.mark.parametrize(
+    ("folder", "title"), [("wide", "digits: wide"), ("digits", "digits"), ("digits-1", "digits-1")]
+)
+def test_a_title_says_nothing_twice(folder, title):
+    assert title_of(data.open("digits"), Path("runs") / folder) == title
 
 
 def test_the_configuration_can_be_copied_and_run(full):

@@ -21,7 +21,7 @@ from vaekit.errors import ConfigError, RunError, VaekitError
 from vaekit.files import write_text
 from vaekit.model import VAE
 from vaekit.objectives import Objective
-from vaekit.report import LIVE, has_live_page, live
+from vaekit.report import LIVE, has_live_page, live, title_of
 from vaekit.training import Settings
 from vaekit.training.saving import CHECKPOINTS, LAST
 
@@ -151,7 +151,7 @@ def write_config(
     for name, content in ((MODEL, built), (CONFIG, flags)):
         write_text(folder / name, yaml.safe_dump(dict(content), sort_keys=False, width=120))
     if has_live_page(data, settings.figures_every):
-        live(folder / LIVE, f"{data.name}: {folder.name}", settings.figures_every)
+        live(folder / LIVE, title_of(data, folder), settings.figures_every)
 
 
 def describe_data(opened_by: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -66,13 +66,14 @@ def report(
         RunError: if the file cannot be written.
     """
     evaluations = {"": evaluation} if isinstance(evaluation, Evaluation) else evaluation or {}
-    rows = {split: _last(columns) for split, columns in (history or {}).items()}
+    rows, course = _last_rows(history or {})
     text = _template("report.html").render(
         title=title,
         summary=summary,
         evaluations=evaluations,
         figures=[_embedded(figure) for figure in figures],
         history=rows,
+        course=course,
         columns=list(dict.fromkeys(name for row in rows.values() for name in row)),
         configuration=configuration if isinstance(configuration, str) else _yaml(configuration),
         warnings=[*warnings, *_labels(evaluations)],
@@ -102,6 +103,33 @@ def _labels(evaluations: Mapping[str, Evaluation]) -> list[str]:
     if any(evaluation.relaxed for evaluation in evaluations.values()):
         return ["The likelihood is relaxed: its numbers are cross-entropies of grey values, not likelihoods."]
     return []
+
+
+def title_of(data: Dataset, folder: Path) -> str:
+    """Name a run by its data and its folder, by the folder alone where that says the data too.
+
+    Example:
+        >>> from vaekit.data import open
+        >>> title_of(open("digits"), Path("runs/wide")), title_of(open("digits"), Path("runs/digits-1"))
+        ('digits: wide', 'digits-1')
+    """
+    name = folder.resolve().name
+    return name if name.startswith(data.name) else f"{data.name}: {name}"
+
+
+def _last_rows(history: History) -> tuple[dict[str, dict[str, str]], str]:
+    """Write the last record of every split, and say what that of training is a mean over.
+
+    The mean over an epoch takes the place of the latest report's, where training stopped at the end of that epoch.
+    """
+    rows = {split: _last(columns) for split, columns in history.items()}
+    if "epoch" not in rows:
+        return rows, ""
+    whole = rows.pop("epoch")
+    latest = rows.get("train", whole)
+    if latest.get("step") == whole.get("step"):
+        return {**rows, "train": {**latest, **whole}}, "Those of train are means over the last epoch."
+    return {"train, whole epoch": whole, **rows}, "Those of train are means since the report before."
 
 
 def _last(columns: Mapping[str, Sequence[float]]) -> dict[str, str]:

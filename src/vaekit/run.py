@@ -26,6 +26,7 @@ from vaekit.model import VAE
 from vaekit.objectives import ELBO, Objective
 from vaekit.reopening import reopen as reopen_data
 from vaekit.report import report as write_report
+from vaekit.report import title_of
 from vaekit.training import Progress
 from vaekit.training.checkpoint import load as load_checkpoint
 from vaekit.training.recorder import METRICS, RATES, History, read_table
@@ -174,7 +175,7 @@ class Run:
         summary = "\n\n".join((data.describe(), shown, repr(self.model), repr(self.objective)))
         return write_report(
             folder / "report.html",
-            title=f"{data.name}: {folder.name}",
+            title=title_of(data, folder),
             summary=summary,
             evaluation={", ".join(self.judged.get("split", ())): evaluation},
             figures=self.illustrate(limit, span, split),
