@@ -287,8 +287,7 @@ def test_ctrl_c_outside_training_ends_quietly(monkeypatch: pytest.MonkeyPatch, t
     def interrupted(*source: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vaekit.data.open", interrupted)
-    monkeypatch.setattr("vaekit.commands.fit.data_room.open", interrupted)
+    monkeypatch.setattr("vaekit.data.opening.read", interrupted)
     monkeypatch.chdir(tmp_path)
     end = vaekit("data", "digits")
     assert (end.code, end.out) == (130, "")

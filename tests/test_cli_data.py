@@ -135,6 +135,16 @@ def test_data_that_cannot_be_fitted_is_refused(name: str) -> None:
     assert re.search(told, said), said
 
 
+def test_data_is_described_as_it_would_be_fitted() -> None:
+    table("t.csv", [f"2026-01-{i:02}" for i in range(40)], [i / 7 for i in range(40)], [i % 4 for i in range(40)])
+    assert "free text in c0" in refusal("data", "t.csv")
+    options = ("--data.options=Table", "--data.options.ignore=[c0]", "--data.options.kinds={c2: categorical}")
+    said = vaekit("data", "t.csv", *options, "--data.validation=0").out
+    assert "36 rows to train on, 0 to validate" in said
+    assert "1 real, 1 categorical" in said
+    assert "`size` of Decoding is 0" in refusal("data", "digits", "--data.options=Decoding", "--data.options.size=0")
+
+
 def test_rows_that_are_left_out_are_spoken_of(tmp_path: Path) -> None:
     table("t.csv", ["" if i == 3 else i / 7 for i in range(40)], [i % 5 for i in range(40)])
     assert vaekit("fit", "--data=t.csv", "--data.drop_missing", "--run=run", *SMALL).code == 0

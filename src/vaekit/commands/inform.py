@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -17,8 +18,12 @@ def recipes(arguments: Sequence[str]) -> None:
 
 
 def data(arguments: Sequence[str]) -> None:
-    """Describe a data source."""
-    call(_data, arguments)
+    """Describe a data source, opened with the options that `vaekit fit` has for it."""
+    from vaekit.commands.parsing import data_parser, instantiated
+
+    parser = data_parser()
+    named = [f"--data.source={a}" if i == 0 and not a.startswith("-") else a for i, a in enumerate(arguments)]
+    _data(**vars(instantiated(parser, parser.parse(named)).data))
 
 
 def _recipes(*, show: str | None = None) -> None:
@@ -38,15 +43,11 @@ def _recipes(*, show: str | None = None) -> None:
     Console(highlight=False).print(table)
 
 
-def _data(source: str) -> None:
-    """Say what a data source holds, and which likelihood suits it.
-
-    Args:
-        source: anything that `--data` of `vaekit fit` takes.
-    """
+def _data(**chosen: Any) -> None:
+    """Say what data holds, and which likelihood suits it, given the arguments by which it is opened."""
     from vaekit.data import open
 
-    opened = open(source)
+    opened = open(**chosen)
     print(opened.describe())
     if opened.propose().reason not in opened.describe():
         print(f"likelihood: {opened.propose().reason}")

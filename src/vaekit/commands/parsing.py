@@ -1,4 +1,4 @@
-"""The parser of `vaekit fit`: every flag from a type annotation, every file a set of flags."""
+"""The parsers of `vaekit fit` and `vaekit data`: every flag from a type annotation, every file a set of flags."""
 
 from __future__ import annotations
 
@@ -82,6 +82,17 @@ def fit_parser() -> Parser:
     return parser
 
 
+def data_parser() -> Parser:
+    """Build the parser of `vaekit data`."""
+    parser = Parser(
+        prog="vaekit data",
+        usage="vaekit data SOURCE [options]",
+        description="Say what a data source holds, and which likelihood suits it.",
+    )
+    parser.add_function_arguments(data.open, "data", fail_untyped=False)
+    return parser
+
+
 def parse_fit(arguments: Sequence[str]) -> tuple[Namespace, dict[str, Any]]:
     """Parse flags; return the objects they make, and the flags as plain data for the run's configuration."""
     parser, given = fit_parser(), _expanded(arguments)
@@ -96,7 +107,7 @@ def parse_fit(arguments: Sequence[str]) -> tuple[Namespace, dict[str, Any]]:
             made[name] = _settled(made[name])
     _forget_guesses(parsed, yaml.safe_load(parser.dump(parsed, skip_default=True)))
     plain = yaml.safe_load(parser.dump(parsed, skip_unset=False))
-    return _instantiated(parser, parsed), {k: v for k, v in plain.items() if k not in NOT_KEPT}
+    return instantiated(parser, parsed), {k: v for k, v in plain.items() if k not in NOT_KEPT}
 
 
 def _forget_guesses(parsed: Any, chosen: Any) -> None:
@@ -119,7 +130,7 @@ def _forget_guesses(parsed: Any, chosen: Any) -> None:
         _forget_guesses(value, chosen.get(name))
 
 
-def _instantiated(parser: Parser, parsed: Namespace) -> Namespace:
+def instantiated(parser: Parser, parsed: Namespace) -> Namespace:
     """Make the objects that flags describe.
 
     Raises:
