@@ -348,6 +348,16 @@ def test_the_table_for_people_has_units_and_labels(relaxed):
     assert ("(relaxed)" in text) == relaxed
 
 
+@pytest.mark.parametrize(
+    ("count", "told"), [(1, ["1 example", "1 importance sample;"]), (2, ["2 examples", "2 importance samples;"])]
+)
+def test_one_is_no_plural(count, told):
+    found = evaluation.evaluate(binary_model(), [binary_data()[:count]], samples=count)
+    meanings = " ".join(finding.meaning for finding in found.findings())
+    assert found.counted == told[0]
+    assert f"with {told[1]}" in meanings
+
+
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30), st.integers(1, 30))
 def test_moments_of_any_partition_are_those_of_the_whole(values, size):
     rows = torch.tensor(values)

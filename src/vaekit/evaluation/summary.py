@@ -81,6 +81,11 @@ class Evaluation:
         return self.bits_per_dim is not None
 
     @property
+    def counted(self) -> str:
+        """How many examples were seen, in words."""
+        return _number_of(self.examples, "example")
+
+    @property
     def in_words(self) -> str:
         """The evaluation in two sentences."""
         used = f"{self.active_units} of {self.latents} latents are in use."
@@ -135,8 +140,9 @@ class Evaluation:
 
     def _likelihood_meaning(self) -> str:
         if self.relaxed:
-            return f"Not a likelihood, for the same reason; {self.samples} importance samples."
-        return f"Estimated with {self.samples} importance samples; too low in expectation, less so with more samples."
+            return f"Not a likelihood, for the same reason; {_number_of(self.samples, 'importance sample')}."
+        drawn = _number_of(self.samples, "importance sample")
+        return f"Estimated with {drawn}; too low in expectation, less so with more samples."
 
     def _finding(self, name: str, key: str, meaning: str, unit: str = "nats") -> Finding:
         value: float | None = getattr(self, key)
@@ -149,7 +155,7 @@ class Evaluation:
     def __rich__(self) -> Table:
         from rich.table import Table
 
-        table = Table(title=f"{self.examples} examples", caption="± is one standard error over examples", box=None)
+        table = Table(title=self.counted, caption="± is one standard error over examples", box=None)
         table.add_column("per example", style="bold")
         table.add_column("value", justify="right", no_wrap=True)
         table.add_column("unit")
@@ -157,6 +163,16 @@ class Evaluation:
         for finding in self.findings():
             table.add_row(*finding)
         return table
+
+
+def _number_of(count: int, what: str) -> str:
+    """Say how many there are.
+
+    Example:
+        >>> _number_of(1, "example"), _number_of(1200, "example")
+        ('1 example', '1,200 examples')
+    """
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def with_error(value: float, error: float | None) -> str:
