@@ -149,5 +149,5 @@ def test_rows_that_are_left_out_are_spoken_of(tmp_path: Path) -> None:
     table("t.csv", ["" if i == 3 else i / 7 for i in range(40)], [i % 5 for i in range(40)])
     assert vaekit("fit", "--data=t.csv", "--data.drop_missing", "--run=run", *SMALL).code == 0
     end = vaekit("score", "run", "--data=t.csv")
-    assert "1 of 40 rows have missing or infinite values" in end.err
+    assert "1 of 40 rows has missing or infinite values" in end.err
     assert "39 rows" in end.out

@@ -66,10 +66,11 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], dict[str, Any], tuple[str, ...]]
     "NaN in an array": (just(NAN), {}, ("2 of 12 rows", "2 elements: 1, 2", "drop_missing=True")),
     "NaN in a file": (saved("x.npy", NAN), {}, ("`x`", "2 of 12 rows", "drop_missing=True")),
     "nothing but NaN": (just(VECTORS * np.nan), {"drop_missing": True}, ("12 of 12", "leaves none")),
+    "missing once in a table": (saved("t.csv", "a,b\n1,2\n,3\n"), {}, ("1 of 2 rows has missing", "(in 1 column: a)")),
     "missing in a table": (
         saved("t.csv", "a,b\n1,x\n,y\n3,\n"),
         {},
-        ("2 of 3 rows", "2 columns: a, b", "drop_missing=True"),
+        ("2 of 3 rows have missing", "(in 2 columns: a, b)", "drop_missing=True"),
     ),
     "labels of another length": (just((VECTORS, np.zeros(11))), {}, ("`labels`", "(11,)", "12 rows")),
     "labels of another length in a file": (saved("x.npz", {"X": VECTORS, "y": np.zeros(9)}), {}, ("(9,)", "12 rows")),

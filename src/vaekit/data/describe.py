@@ -239,5 +239,6 @@ def tell_missing(bad: Mapping[str, tuple[Flags, Flags]], total: int, names: Sequ
     rows = sum(int(flags.sum()) for flags, _ in bad.values())
     elements = np.flatnonzero(np.logical_or.reduce([flags for _, flags in bad.values()]))
     which = listed([names[i] if names else str(i) for i in elements.tolist()])
-    where = f"{len(elements):,} {'columns' if names else 'elements'}: {which}"
-    return f"{rows:,} of {total:,} rows have missing or infinite values (in {where})"
+    kind = "column" if names else "element"
+    where = f"{len(elements):,} {kind}{'s' if len(elements) > 1 else ''}: {which}"
+    return f"{rows:,} of {total:,} rows {'have' if rows > 1 else 'has'} missing or infinite values (in {where})"
