@@ -37,7 +37,9 @@ print(time.process_time() - before, "torch" in sys.modules)
 """
 
 
-@pytest.mark.parametrize("words", [["--help"], ["evaluate", "--help"], ["sample", "--help"], ["recipes", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["evaluate", "--help"], ["sample", "--help"], ["encode", "--help"], ["recipes", "--help"]]
+)
 def test_help_is_quick_and_imports_no_torch(words: list[str]) -> None:
     end = subprocess.run([sys.executable, "-c", LIGHT, *words], capture_output=True, text=True, check=True)
     seconds, torch = end.stdout.split()

@@ -11,6 +11,7 @@ from rich.console import Console
 
 import vaekit
 from vaekit.commands.calling import call
+from vaekit.commands.chosen import Chosen
 from vaekit.commands.loading import judged, load
 from vaekit.errors import ConfigError
 
@@ -47,10 +48,10 @@ def _evaluate(
         seed: of the draws of latents; noise of the data is the same in every evaluation.
         json: print JSON, and nothing else.
     """
-    fitted, chosen = load(run, data, split, checkpoint)
+    fitted, judging = load(run, Chosen(data, split, checkpoint))
     with Console(stderr=True).status("evaluating") as status:
         evaluation = fitted.evaluate(
-            chosen, samples=samples, seed=seed, progress=lambda done: status.update(f"evaluated {done:,} examples")
+            judging, samples=samples, seed=seed, progress=lambda done: status.update(f"evaluated {done:,} examples")
         )
     if json:
         print(json_format.dumps({**evaluation.as_dict(), "run": str(run), **fitted.judged}, indent=2, allow_nan=False))

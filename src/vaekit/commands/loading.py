@@ -7,24 +7,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import vaekit
+from vaekit.commands.chosen import Chosen
 
 if TYPE_CHECKING:
     from vaekit.run import Run
 
 
-def load(run: Path, data: str | None, split: str | None, checkpoint: str) -> tuple[Run, str]:
+def load(run: Path, chosen: Chosen) -> tuple[Run, str]:
     """Load a run and its data, or other data; return it, and the split that is used.
 
     Where none is asked for, that is test of the run's own data. Other data has no training rows, so all of it is used. Rows with
     missing values, if they are left out, are spoken of, as what is written has fewer rows than the source then.
     """
-    chosen = split or ("test" if data is None else "all")
-    loaded = vaekit.load(run, data=data, checkpoint=checkpoint, whole=chosen == "all")
+    split = chosen.split or ("test" if chosen.data is None else "all")
+    loaded = vaekit.load(run, data=chosen.data, checkpoint=chosen.checkpoint, whole=split == "all")
     if loaded.data is not None and loaded.data.opened_by.get("drop_missing"):
         print(
             *filter(None, loaded.data.about.notes), sep="\n", end="\n" * any(loaded.data.about.notes), file=sys.stderr
         )
-    return loaded, chosen
+    return loaded, split
 
 
 def judged(run: Run) -> str:

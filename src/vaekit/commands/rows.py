@@ -15,6 +15,9 @@ from vaekit.data.source import Array
 from vaekit.errors import ConfigError, DataError
 from vaekit.files import write_atomically
 
+FORMATS = {".npy": "an array", ".csv": "a table", ".png": "a picture"}
+TABLES = (".npy", ".csv")
+
 
 def read(path: Path) -> Array:
     """Read an array (.npy) or a table of numbers (.csv).
@@ -38,18 +41,20 @@ def read(path: Path) -> Array:
     return np.asarray(values)
 
 
-def refuse_format(out: Path, shape: Sequence[int] | None = None) -> None:
+def refuse_format(out: Path, shape: Sequence[int] | None = None, formats: Sequence[str] = tuple(FORMATS)) -> None:
     """Refuse a file of a format that is not written, or that does not hold such rows, before any work is done.
 
     Arguments:
         out: the file.
         shape: of a row; None if it is not known yet.
+        formats: those that are written, by suffix.
 
     Raises:
         ConfigError: naming the formats.
     """
-    if out.suffix not in (".npy", ".csv", ".png"):
-        raise ConfigError(f"`out` is {out}; it must end with .npy (an array), .csv (a table) or .png (a picture).")
+    if out.suffix not in formats:
+        *others, last = (f"{suffix} ({FORMATS[suffix]})" for suffix in formats)
+        raise ConfigError(f"`out` is {out}; it must end with {', '.join(others)} or {last}.")
     if shape is None or out.suffix == ".npy" or (figures.is_image(shape) if out.suffix == ".png" else len(shape) == 1):
         return
     raise ConfigError(

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import vaekit
 from vaekit.commands.calling import call
+from vaekit.commands.chosen import Chosen
+from vaekit.commands.loading import rows_of
 
 SHOWN = 64
 
@@ -18,12 +20,12 @@ def sample(arguments: Sequence[str]) -> None:
 
 def reconstruct(arguments: Sequence[str]) -> None:
     """Pass data through the model and back."""
-    call(_reconstruct, arguments)
+    call(_reconstruct, arguments, chosen=Chosen)
 
 
 def encode(arguments: Sequence[str]) -> None:
     """Map data to codes."""
-    call(_encode, arguments)
+    call(_encode, arguments, chosen=Chosen)
 
 
 def decode(arguments: Sequence[str]) -> None:
@@ -33,7 +35,7 @@ def decode(arguments: Sequence[str]) -> None:
 
 def score(arguments: Sequence[str]) -> None:
     """Score rows."""
-    call(_score, arguments)
+    call(_score, arguments, chosen=Chosen)
 
 
 def _sample(
@@ -67,61 +69,36 @@ def _sample(
     rows.write(values, target, worker.columns)
 
 
-def _reconstruct(
-    run: Path,
-    *,
-    data: str | None = None,
-    split: str | None = None,
-    out: Path = Path("reconstructions.npy"),
-    checkpoint: str = "best",
-) -> None:
+def _reconstruct(run: Path, chosen: Chosen, *, out: Path = Path("reconstructions.npy")) -> None:
     """Encode and decode data, in row order, into an array (.npy), a table (.csv), or pictures beside the originals (.png).
 
     Args:
         run: the folder of the run.
-        data: other data, or its own in another place, read and transformed as its own was.
-        split: test, validation or train; or all, for every row in the order of the source. If absent, test of the run's own
-            data, and all of other data.
+        chosen: what is encoded and decoded.
         out: the file to write; a picture shows the first 64.
-        checkpoint: best, last, or the name of a file in the run's checkpoints.
     """
     from vaekit.commands import rows, work
-    from vaekit.commands.loading import load, rows_of
 
-    rows.refuse_format(out)
-    fitted, chosen = load(run, data, split, checkpoint)
-    worker = work.Worker(fitted)
+    worker, split = work.opened(run, chosen, out)
     rows.refuse_format(out, worker.shape)
     if out.suffix == ".png":
-        rows.write_picture(worker.pairs(chosen, SHOWN), out)
+        rows.write_picture(worker.pairs(split, SHOWN), out)
     else:
-        rows.write(worker.reconstruct(chosen), out, worker.columns, rows_of(chosen))
+        rows.write(worker.reconstruct(split), out, worker.columns, rows_of(split))
 
 
-def _encode(
-    run: Path,
-    *,
-    data: str | None = None,
-    split: str | None = None,
-    out: Path = Path("codes.npy"),
-    checkpoint: str = "best",
-) -> None:
+def _encode(run: Path, chosen: Chosen, *, out: Path = Path("codes.npy")) -> None:
     """Map data to latent codes (posterior means), in row order, into an array (.npy) or a table (.csv).
 
     Args:
         run: the folder of the run.
-        data: other data, or its own in another place, read and transformed as its own was.
-        split: test, validation or train; or all, for every row in the order of the source. If absent, test of the run's own
-            data, and all of other data.
+        chosen: what is encoded.
         out: the file to write.
-        checkpoint: best, last, or the name of a file in the run's checkpoints.
     """
     from vaekit.commands import rows, work
-    from vaekit.commands.loading import load, rows_of
 
-    rows.refuse_format(out)
-    fitted, chosen = load(run, data, split, checkpoint)
-    rows.write(work.Worker(fitted).encode(chosen), out, of=rows_of(chosen))
+    worker, split = work.opened(run, chosen, out, rows.TABLES)
+    rows.write(worker.encode(split), out, of=rows_of(split))
 
 
 def _decode(
@@ -151,30 +128,22 @@ def _decode(
 
 def _score(
     run: Path,
+    chosen: Chosen,
     *,
-    data: str | None = None,
-    split: str | None = None,
     out: Path = Path("scores.csv"),
     samples: int = 128,
-    checkpoint: str = "best",
     seed: int = 0,
 ) -> None:
     """Score rows, in their order, by how likely they are: log p(x), distortion and rate of each, in nats.
 
     Args:
         run: the folder of the run.
-        data: other data, or its own in another place, read and transformed as its own was.
-        split: test, validation or train; or all, for every row in the order of the source. If absent, test of the run's own
-            data, and all of other data.
+        chosen: what is scored.
         out: the file to write, a table (.csv) or an array (.npy); the rows of lowest log p(x) are the most unusual.
         samples: importance samples per example.
-        checkpoint: best, last, or the name of a file in the run's checkpoints.
         seed: of the draws of latents.
     """
     from vaekit.commands import rows, work
-    from vaekit.commands.loading import load, rows_of
 
-    rows.refuse_format(out)
-    fitted, chosen = load(run, data, split, checkpoint)
-    worker = work.Worker(fitted)
-    rows.write(worker.score(chosen, samples, seed), out, dict.fromkeys(worker.scores, ()), rows_of(chosen))
+    worker, split = work.opened(run, chosen, out, rows.TABLES)
+    rows.write(worker.score(split, samples, seed), out, dict.fromkeys(worker.scores, ()), rows_of(split))

@@ -6,8 +6,9 @@ opened, and compared, as what went in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ import torch
 from torch import Tensor
 
 from vaekit import figures
+from vaekit.commands.chosen import Chosen
+from vaekit.commands.loading import load
+from vaekit.commands.rows import FORMATS, refuse_format
 from vaekit.data.labels import as_context
 from vaekit.data.source import Array
 from vaekit.data.splits import PARTS
@@ -215,3 +219,14 @@ def _factors(label: str | None, names: list[str]) -> Array:
             f"`label` is {label!r}; the model is conditional on {len(names)} numbers: {', '.join(names)}."
         )
     return np.array([values], np.float32)
+
+
+def opened(run: Path, chosen: Chosen, out: Path, formats: Sequence[str] = tuple(FORMATS)) -> tuple[Worker, str]:
+    """Load a run with the data that it is used on; return what uses it, and the split.
+
+    Raises:
+        ConfigError: before anything is loaded, if the file to write is of none of the formats.
+    """
+    refuse_format(out, formats=formats)
+    fitted, split = load(run, chosen)
+    return Worker(fitted), split
