@@ -131,6 +131,19 @@ def test_rows_taken_by_hand_are_those_of_a_batch() -> None:
 
 
 @pytest.mark.parametrize("resident", [True, False])
+def test_processes_share_the_batches_of_opened_data(resident: bool, tmp_path: object) -> None:
+    path = f"{tmp_path}/images.npy"
+    np.save(path, IMAGES)
+    data = vd.open(vd.Source("mapped", {"all": np.load(path, mmap_mode="r")}), transforms=[])
+    alone, first, second, other = (
+        [b.given[0] for b in data.loader(7, device="cpu", seed=s, rank=r, world=w, resident=resident).epoch(1)]
+        for s, r, w in ((3, 0, 1), (3, 0, 2), (3, 1, 2), (4, 0, 1))
+    )
+    assert all(torch.equal(a, torch.cat(parts)) for a, *parts in zip(alone, first, second, strict=True))
+    assert not torch.equal(torch.cat(alone), torch.cat(other))
+
+
+@pytest.mark.parametrize("resident", [True, False])
 def test_a_mapped_file_is_read_as_the_array_is(resident: bool, tmp_path: object) -> None:
     path = f"{tmp_path}/images.npy"
     np.save(path, IMAGES)

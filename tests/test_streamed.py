@@ -110,6 +110,7 @@ class TestRows:
     def test_subset_of_a_subset(self, x: Rows) -> None:
         inner = x.subset(np.arange(0, len(x), 2)).subset(np.array([1, 5, 6]))
         np.testing.assert_array_equal(inner[:], x[0 : len(x)][[2, 10, 12]])
+        assert (np.diff(inner.bounds) > 0).all()
 
     @pytest.mark.parametrize("count", [1, 12, 1000])
     def test_sample_is_spread(self, x: Rows, count: int) -> None:
@@ -140,6 +141,11 @@ class TestRows:
         assert rows[0:10].shape == (10, 3)
         with pytest.raises(DataError, match=r"x\.npy` ends before row 100 of 103"):
             rows[90:100]
+
+    def test_system_that_reads_a_few_bytes_at_a_time(self, mapped: np.memmap, monkeypatch: pytest.MonkeyPatch) -> None:
+        read = os.preadv
+        monkeypatch.setattr(os, "preadv", lambda file, parts, at: read(file, [parts[0][:7]], at))
+        np.testing.assert_array_equal(StoredRows(mapped)[3:20], mapped[3:20])
 
     def test_private_changes_stay(self, tmp_path: Path) -> None:
         np.save(tmp_path / "x.npy", np.zeros((5, 2)))
@@ -173,6 +179,17 @@ class TestOrder:
             positions[np.concatenate([rows for _, rows in order.chunks(epoch)]), epoch] = np.arange(100)
         standard_error = 100 / np.sqrt(12 * 400)
         assert np.abs(positions.mean(1) - 49.5).max() < 4.5 * standard_error
+
+    @pytest.mark.parametrize(
+        ("bounds", "buffer"), [(np.arange(51), 1), (np.array([0, 50]), 50)], ids=["blocks", "rows"]
+    )
+    def test_seed_and_epoch_shuffle_blocks_and_rows(self, bounds: np.ndarray, buffer: int) -> None:
+        orders = (BlockShuffle(bounds, buffer, seed).chunks(epoch) for seed in range(3) for epoch in range(3))
+        assert len({tuple(np.concatenate([rows for _, rows in order])) for order in orders}) == 9
+
+    def test_buffers_are_shuffled_each_in_its_own_way(self) -> None:
+        first, second = (rows % 50 for _, rows in BlockShuffle(np.array([0, 50, 100]), 50, seed=0).chunks(0))
+        assert not np.array_equal(first, second)
 
     def test_neighbours_part(self) -> None:
         order = BlockShuffle(np.arange(0, 10_001, 5), 1280, seed=0)
