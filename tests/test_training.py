@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.accelerators.cuda import CUDAAccelerator
+from lightning_fabric.accelerators.mps import MPSAccelerator
 from lightning_fabric.plugins.precision.amp import MixedPrecision
 from shell import LAST
 from tiny import LATENT, QUIET, WIDTH, fitted, same, tiny_data, tiny_model
@@ -292,6 +294,21 @@ def test_a_class_in_the_place_of_an_object_is_refused(name: str) -> None:
 def test_devices_that_are_not_there_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"Lightning Fabric refuses .*'nowhere'"):
         fitted(None, 1, **{name: "nowhere"})
+
+
+@pytest.mark.parametrize("name", ["cuda", "mps", "gpu"])
+def test_a_kind_of_device_that_is_not_there_is_refused_in_one_sentence(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in (CUDAAccelerator, MPSAccelerator):
+        monkeypatch.setattr(kind, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=f"^`accelerator` is '{name}', and this machine has no such device"):
+        fitted(None, 1, accelerator=name)
+
+
+def test_only_chosen_settings_are_named_in_a_refusal() -> None:
+    with pytest.raises(ConfigError, match=r"^Lightning Fabric refuses `nodes` 2, `strategy` 'nowhere': "):
+        fitted(None, 1, strategy="nowhere", nodes=2)
 
 
 def test_mixed_precision_is_close_to_single_precision(tmp_path: Path) -> None:
