@@ -68,9 +68,9 @@ class TestCache:
         assert sorted(decoded) == [2, 4, 4]
         np.testing.assert_array_equal(first, second)
 
-    @pytest.mark.parametrize("change", ["touch", "add", "rename", "other decoding"])
+    @pytest.mark.parametrize("change", ["touch", "add", "rename", {"size": 5}, {"crop": 4}, {"channels": 1}])
     def test_change_makes_another_entry(
-        self, folder: Path, decoding: Decoding, decoded: list[int], change: str
+        self, folder: Path, decoding: Decoding, decoded: list[int], change: str | dict[str, int]
     ) -> None:
         images.read_folder(folder, decoding)
         if change == "touch":
@@ -79,7 +79,7 @@ class TestCache:
             paint(folder / "10.png")
         elif change == "rename":
             (folder / "1.png").rename(folder / "11.png")
-        images.read_folder(folder, replace(decoding, size=5) if change == "other decoding" else decoding)
+        images.read_folder(folder, replace(decoding, **change) if isinstance(change, dict) else decoding)
         assert len(decoded) == 6
 
     def test_processes_decode_the_same(self, folder: Path, decoding: Decoding, tmp_path: Path) -> None:
@@ -122,6 +122,19 @@ class TestCache:
         with pytest.raises(DataError, match=r"1 of 10 images cannot be decoded: .*5\.png"):
             images.read_folder(folder, replace(decoding, workers=2))
         assert list(Path(decoding.cache or "").rglob("*.*")) == []
+
+    def test_a_block_that_failed_is_never_counted_as_there(
+        self, folder: Path, decoding: Decoding, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A build may be killed after a failure, before what it kept is taken away."""
+        (folder / "5.png").write_bytes((folder / "5.png").read_bytes()[:100])
+        kept: list[object] = []
+        monkeypatch.setattr(shutil, "rmtree", kept.append)
+        with pytest.raises(DataError, match=r"5\.png"):
+            images.read_folder(folder, decoding)
+        with pytest.raises(DataError, match=r"1 of 10 images cannot be decoded: .*5\.png"):
+            images.read_folder(folder, decoding)
+        assert len(kept) == 2
 
     def test_full_disk(self, folder: Path, decoding: Decoding, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
