@@ -22,6 +22,7 @@ WORDS = {
     "tuple": "a list, as '[1, 2]'",
     "Sequence": "a list, as '[1, 2]'",
     "dict": "a mapping, as '{name: value}'",
+    "Mapping": "a mapping, as '{name: value}'",
 }
 IGNORE = "--data.options Table --data.options.ignore '[{}]'"
 FLAGS = {"drop_missing=True": "--data.drop_missing", "clip=1.0": "--clip 1"}
