@@ -25,6 +25,7 @@ class Group(NamedTuple):
         means: the running mean of each weight's gradient.
         squares: the running mean of its square.
         steps: how many steps each has taken.
+        counts: the same as one vector, whose elements `steps` are.
     """
 
     options: dict[str, Any]
@@ -32,6 +33,7 @@ class Group(NamedTuple):
     means: list[Tensor]
     squares: list[Tensor]
     steps: list[Tensor]
+    counts: Tensor
 
 
 class AdamSteps:
@@ -61,11 +63,11 @@ class AdamSteps:
             self.optimizer.step()
             self.groups = collected(self.optimizer)
             return
-        for options, weights, means, squares, steps in self.groups:
+        for options, weights, means, squares, steps, counts in self.groups:
             gradients = [weight.grad for weight in weights if weight.grad is not None]
             beta1, beta2 = options["betas"]
             chosen = {name: options[name] for name in ("lr", "weight_decay", "eps", "maximize", "amsgrad")}
-            torch._foreach_add_(steps, 1)
+            counts.add_(1)
             torch._fused_adam_(weights, gradients, means, squares, [], steps, beta1=beta1, beta2=beta2, **chosen)
 
 
@@ -82,12 +84,15 @@ def _is_plain(group: dict[str, Any]) -> bool:
 
 
 def collected(optimizer: Optimizer) -> list[Group]:
-    """Collect the state of all weights; nothing at all where one has none yet."""
+    """Collect the state of all weights, and let the numbers of steps share their memory; nothing where one has none yet."""
     groups = []
     for options in optimizer.param_groups:
         state = [optimizer.state.get(weight, {}) for weight in options["params"]]
         if not all(state):
             return []
-        moments = ([each[name] for each in state] for name in ("exp_avg", "exp_avg_sq", "step"))
-        groups.append(Group(options, list(options["params"]), *moments))
+        counts = torch.stack([each["step"] for each in state])
+        for each, count in zip(state, counts.unbind(), strict=True):
+            each["step"] = count
+        means, squares = ([each[name] for each in state] for name in ("exp_avg", "exp_avg_sq"))
+        groups.append(Group(options, list(options["params"]), means, squares, [each["step"] for each in state], counts))
     return groups
