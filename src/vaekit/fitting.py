@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -27,6 +27,9 @@ from vaekit.training import Settings
 from vaekit.training.checkpoint import load as load_checkpoint
 from vaekit.training.processes import by_first, is_first
 from vaekit.training.saving import CHECKPOINTS
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def fit(
@@ -86,12 +89,18 @@ def fit(
             raise
         result = Run(model, objective, dataset, folder, progress, trainer.taken - begun)
         trainer.finish()
-        if folder is not None and progress.best and progress.interrupted is None:
-            best = progress.best[0][1]
-            take_weights(result, by_first(fabric, partial(load_checkpoint, folder / CHECKPOINTS / best)), best)
-    result.taken = result.step
-    model.eval()
+        _take_best(result, fabric)
     return result
+
+
+def _take_best(run: Run, fabric: Fabric) -> None:
+    """Leave the model in evaluation mode, with the best weights where they were kept and training came to its end."""
+    progress = run.progress
+    if run.folder is not None and progress and progress.best and progress.interrupted is None:
+        best = progress.best[0][1]
+        take_weights(run, by_first(fabric, partial(load_checkpoint, run.folder / CHECKPOINTS / best)), best)
+    run.taken = run.step
+    run.model.eval()
 
 
 def _refuse_start(error: Exception, place: Place, taken: int) -> None:

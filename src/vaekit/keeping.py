@@ -106,9 +106,10 @@ class Claim:
                 f"Another process is fitting the run in `{self.folder}`, and one at a time may. Wait for its end or stop it, or "
                 f"name another folder."
             ) from error
-        except OSError as error:
+        except (OSError, NotImplementedError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise RunError(
-                f"`{self.folder}` cannot be made or written ({error.strerror or error}). Name another folder."
+                f"`{self.folder}` cannot be made, written or locked ({reason}). Name another folder."
             ) from error
         refuse_used(self.folder, resume)
         return Place(bool(resume) or (self.folder / CHECKPOINTS / LAST).is_file(), missing)
