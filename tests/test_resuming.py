@@ -12,6 +12,8 @@ import pytest
 from filelock import FileLock
 from shell import LAST, SMALL, done, fitted, flags_of, refused, same_weights, spawned
 
+from vaekit.errors import RunError
+from vaekit.keeping import Claim
 from vaekit.training import checkpoint
 from vaekit.training.loop import Trainer
 
@@ -109,3 +111,12 @@ def test_a_signal_leaves_a_run_that_resumes_to_the_same_bits(number: int, begun:
     fitted(tmp_path / "whole", *flags, f"--epochs={epochs}")
     assert same_weights(tmp_path / "whole", tmp_path / "stopped")
     assert metrics.read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
+
+
+def test_a_folder_that_knows_no_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def acquire(lock: FileLock, **options: object) -> None:
+        raise NotImplementedError("no flock here")
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    with pytest.raises(RunError, match=r"cannot be made, written or locked \(no flock here\)\. Name another folder"):
+        Claim(tmp_path / "run").take(resume=False)
