@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from shell import LAST
 from tiny import QUIET, fitted, same, tiny_data, tiny_model
 from torch import Tensor
@@ -288,11 +289,12 @@ def test_a_checkpoint_outside_the_run_is_refused(saved: Path, name: str) -> None
         vk.load(saved, checkpoint=name)
 
 
-def test_a_full_disk_leaves_the_old_checkpoint(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("No space left on device")])
+def test_a_full_disk_leaves_the_old_checkpoint(error: Exception, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (saved / LAST).read_bytes()
 
     def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(RunError, match="No space left on device"):

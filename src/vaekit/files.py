@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vaekit.errors import RunError
@@ -18,22 +18,34 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        write(temporary)
-        temporary.chmod(mode)
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
-    except OSError as error:
-        raise RunError(
-            f"`{path}` could not be written ({error.strerror or error}). Free space or choose another folder."
-        ) from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            write(temporary)
+            temporary.chmod(mode)
+            _sync(temporary)
+            os.replace(temporary, path)
+            _sync(path.parent)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
     return path
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say which file could not be written.
+
+    Raises:
+        RunError: if the disk is full or the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"`{path}` could not be written ({error.strerror or error}). Free space or choose another folder."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -32,7 +33,15 @@ def save(path: Path, tree: Tree) -> Path:
     """
     tensors: dict[str, Tensor] = {}
     header = {"vaekit": json.dumps(_pack(tree, "", tensors))}
-    return write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+    return write_atomically(path, partial(_write, tensors, header))
+
+
+def _write(tensors: dict[str, Tensor], header: dict[str, str], path: Path) -> None:
+    """Write a file of tensors; safetensors reports a full disk as an error of its own."""
+    try:
+        save_file(tensors, path, metadata=header)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def load(path: Path) -> Tree:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from vaekit.errors import RunError
-from vaekit.files import write_text
+from vaekit.files import write_text, writing
 from vaekit.training.meter import Row
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Recorder:
         if new:
             write_text(path, text.getvalue())
         else:
-            with path.open("a", encoding="utf-8") as file:
+            with writing(path), path.open("a", encoding="utf-8") as file:
                 file.write(text.getvalue())
         self.rows[name] += len(rows)
 
