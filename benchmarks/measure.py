@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,8 +80,13 @@ def compare(ours: Callable[[C], float], theirs: Callable[[C], float], case: C, r
 
 
 def _pair(ours: Callable[[C], float], theirs: Callable[[C], float], case: C, first: bool) -> tuple[float, float]:
-    """Run both, in either order."""
+    """Run both, in either order, each without what the run before it left to be collected."""
     if first:
-        return ours(case), theirs(case)
-    second = theirs(case)
-    return ours(case), second
+        return _run(ours, case), _run(theirs, case)
+    second = _run(theirs, case)
+    return _run(ours, case), second
+
+
+def _run(function: Callable[[C], float], case: C) -> float:
+    gc.collect()
+    return function(case)

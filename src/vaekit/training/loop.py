@@ -28,6 +28,7 @@ from vaekit.sharing import shared_batch
 from vaekit.training.display import Display
 from vaekit.training.engine import ShardedStrategy, make_fabric
 from vaekit.training.graph import NORM, Capture, GraphedStep, make_capture
+from vaekit.training.memory import kept_memory
 from vaekit.training.meter import Meter, Reading, Row
 from vaekit.training.processes import Agreement, Wish
 from vaekit.training.recorder import Recorder
@@ -123,6 +124,7 @@ class Trainer:
             Stop() as self.stop,
             Display(total, self.taken, shows) as self.display,
             unvalidated(self.model),
+            kept_memory() if self.device.type == "cpu" else nullcontext(),
             self.capture.working() if self.capture else nullcontext(),
             products(self.settings.matmul),
         ):
