@@ -146,10 +146,9 @@ class Run:
             data.batches(split, EVALUATED_AT_ONCE, self.model.step.device),
             labels=data.split(split).labels,
             label_names=data.label_names,
-            column_names=data.column_names,
+            columns=drawing.Columns(data.column_names, data.in_units),
             limit=limit,
             span=span,
-            units=data.in_units,
         )
         if self.folder is not None and self.history:
             yield from drawing.training(self.history, self.rates)

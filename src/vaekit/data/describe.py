@@ -225,13 +225,14 @@ def _constant(data: Dataset) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """List the first five names.
+    """List the first five names, and say how many more there are.
 
     Example:
-        >>> listed("abcdef")
-        'a, b, c, d, e, ...'
+        >>> listed("abcdefg")
+        'a, b, c, d, e and 2 more'
     """
-    return ", ".join([*names[:5], *(["..."] if len(names) > 5 else [])])
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
 
 
 def tell_missing(bad: Mapping[str, tuple[Flags, Flags]], total: int, names: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from vaekit.figures.canvas import Image, enlarge, framed, grid, is_image, pixels, png, render, save, shown
 from vaekit.figures.charts import curves, embedding, marginals, pca, rates_over_time, scatter, tsne
-from vaekit.figures.gallery import Illustration, illustrate, training
+from vaekit.figures.gallery import Columns, Illustration, illustrate, training
 from vaekit.figures.images import draws, reconstructions, samples
 from vaekit.figures.latent import (
     by_rate,
@@ -18,6 +18,7 @@ from vaekit.figures.latent import (
 )
 
 __all__ = [
+    "Columns",
     "Illustration",
     "Image",
     "by_rate",

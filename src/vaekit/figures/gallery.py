@@ -96,16 +96,35 @@ class Exhibit(NamedTuple):
         return tuple(t[:count] for t in (self.x, *self.context))
 
 
+def as_given(values: Tensor) -> Tensor:
+    """Return the values themselves."""
+    return values
+
+
+class Columns(NamedTuple):
+    """How the columns of a table are shown.
+
+    Attributes:
+        names: what they are called; their numbers where none is given.
+        units: brings rows, shape (N, D), from what the model scores to the units in which they are shown.
+    """
+
+    names: Sequence[str] = ()
+    units: Callable[[Tensor], Tensor] = as_given
+
+
+NUMBERED = Columns()
+
+
 def illustrate(
     model: VAE,
     batches: Batches,
     *,
     labels: npt.NDArray[np.generic] | Tensor | None = None,
     label_names: Sequence[str] = (),
-    column_names: Sequence[str] = (),
+    columns: Columns = NUMBERED,
     limit: int = 2000,
     span: tuple[float, float] | None = None,
-    units: Callable[[Tensor], Tensor] | None = None,
     seed: int = 0,
 ) -> Iterator[Illustration]:
     """Draw all figures that suit the model and the data.
@@ -118,10 +137,9 @@ def illustrate(
         batches: tuples `(x, *context)`, each tensor of shape (B, ...), in the order of `labels`.
         labels: classes, shape (N,), or factors, shape (N, F), of which the first two are shown.
         label_names: the names of the classes, or of the factors.
-        column_names: the names of a table's columns.
+        columns: how a table's columns are shown.
         limit: how many examples are used at most.
         span: the range of both axes of the linear manifold; None takes the range of the codes.
-        units: brings values of a table, shape (N, D), from what the model scores to the units in which they are shown.
         seed: of all draws.
     """
     exhibit = _exhibit(model, batches, limit, seed)
@@ -129,7 +147,7 @@ def illustrate(
         yield from _of_images(exhibit, seed)
         yield from _of_latents(exhibit, span)
     else:
-        yield from _of_table(exhibit, column_names, units or (lambda x: x), seed)
+        yield from _of_table(exhibit, columns, seed)
     if exhibit.codes.shape[1] == 2 or min(exhibit.codes.shape) > 1:
         known = None if labels is None else np.asarray(labels)[:limit]
         yield from _of_codes(exhibit.codes, known, label_names, seed)
@@ -251,19 +269,17 @@ def ticks(values: Tensor) -> list[str]:
     return [f"{round(value, decimals) + 0.0:.{decimals}f}" for value in values.tolist()]
 
 
-def _of_table(
-    exhibit: Exhibit, names: Sequence[str], units: Callable[[Tensor], Tensor], seed: int
-) -> Iterator[Illustration]:
+def _of_table(exhibit: Exhibit, columns: Columns, seed: int) -> Iterator[Illustration]:
     drawn = generated(exhibit.model, *exhibit.context, count=len(exhibit.x), mean=False, seed=seed)
-    real, modelled = (units(x.cpu()).flatten(1) for x in (exhibit.x, drawn.to(exhibit.x)))
+    real, modelled = (columns.units(x.cpu()).flatten(1) for x in (exhibit.x, drawn.to(exhibit.x)))
     most = f"The first {MOST_COLUMNS} of {real.shape[1]} columns" if real.shape[1] > MOST_COLUMNS else "Each column"
     caption = f"{most} of the data beside as many samples of the model, as densities."
-    yield Illustration("marginals", marginals(real, modelled, names), caption)
+    yield Illustration("marginals", marginals(real, modelled, columns.names), caption)
     if real.shape[1] > 1:
         caption = (
             "The two columns most correlated in the data, against each other: the model should show the same shape."
         )
-        yield Illustration("pairs", scatter(real, modelled, names, _most_correlated(real)), caption)
+        yield Illustration("pairs", scatter(real, modelled, columns.names, _most_correlated(real)), caption)
 
 
 def _most_correlated(x: Tensor) -> tuple[int, int]:
