@@ -181,7 +181,7 @@ def test_what_opened_the_data_opens_it_again() -> None:
             [
                 "digits: 1,437 rows to train on, 180 to validate, 180 to test.",
                 "Images of 1 x 8 x 8, stored as uint8, from 0 to 16, on a grid of 17 levels, read as [0, 1]; nothing is missing.",
-                "Labels: 10 classes (0, 1, 2, 3, 4, ...).",
+                "Labels: 10 classes (0, 1, 2, 3, 4 and 5 more).",
             ],
         ),
         (
