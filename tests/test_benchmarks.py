@@ -32,6 +32,7 @@ def test_every_peer_trains_for_an_epoch(place: str) -> None:
     if peer is None:
         pytest.skip(f"{place} is not installed")
     assert peer(TINY) > 0
+    assert torch.distributions.Distribution._validate_args
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

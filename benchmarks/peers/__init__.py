@@ -1,4 +1,4 @@
-"""Peers: each is a function `(case) -> seconds per epoch`, in a module that needs the peer installed."""
+"""Peers: each is a function `(case) -> seconds of the second epoch`, in a module that needs the peer installed."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.cases import Case
 from benchmarks.losses import Plain
-from benchmarks.measure import Stopwatch
+from benchmarks.measure import EPOCHS, Stopwatch
 from benchmarks.rows import floats
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -41,7 +41,7 @@ class Module(LightningModule):
 
 
 class Timer(Callback):
-    """Times an epoch without what comes before and after it.
+    """Times the last epoch, without what comes before and after it.
 
     Arguments:
         device: where it runs.
@@ -60,13 +60,13 @@ class Timer(Callback):
 
 
 def epoch(case: Case) -> float:
-    """Train for an epoch."""
+    """Train, and time the last epoch."""
     rows = floats(case.network.image, case.rows, case.network.event, "cpu")
     timer = Timer(case.device)
     trainer = Trainer(
         accelerator=case.device,
         devices=1,
-        max_epochs=1,
+        max_epochs=EPOCHS,
         callbacks=[timer],
         logger=False,
         enable_checkpointing=False,

@@ -7,7 +7,7 @@ again. `Decoded` does these two conversions.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from benchmarks.cases import Case
-from benchmarks.measure import Stopwatch
+from benchmarks.measure import last_epoch
 from benchmarks.rows import floats, images
 from vaekit.shapes import Shape
 
@@ -46,9 +46,9 @@ class Decoded(Dataset[Tensor]):
 
 
 def tutorial(case: Case) -> float:
-    """Train for an epoch on batches of its tutorial's DataLoader, whose worker has been started."""
+    """Train on batches of its tutorial's DataLoader, whose worker has been started when an epoch begins."""
     rows = Decoded(images(case.network.image, case.rows), case.network.event)
-    return _epoch(case, _moved(DataLoader(rows, case.batch, shuffle=True, num_workers=1, worker_init_fn=_unbind), case))
+    return _trained(case, _moved(DataLoader(rows, case.batch, shuffle=True, num_workers=1, worker_init_fn=_unbind), case))
 
 
 def _unbind(worker: int) -> None:
@@ -58,32 +58,37 @@ def _unbind(worker: int) -> None:
 
 
 def loader(case: Case) -> float:
-    """Train for an epoch on batches of a DataLoader of ready tensors."""
+    """Train on batches of a DataLoader of ready tensors."""
     rows = floats(case.network.image, case.rows, case.network.event, "cpu")
-    return _epoch(case, _moved(DataLoader(TensorDataset(rows), case.batch, shuffle=True), case))
+    return _trained(case, _moved(DataLoader(TensorDataset(rows), case.batch, shuffle=True), case))
 
 
-def _moved(batches: DataLoader[Any], case: Case) -> Iterable[Tensor]:
-    """Start reading batches, and return what yields them on the device."""
-    started = iter(batches)
-    return ((x if isinstance(x, Tensor) else x[0]).to(case.device) for x in started)
+def _moved(batches: DataLoader[Any], case: Case) -> Callable[[], Iterable[Tensor]]:
+    """Return what starts reading an epoch, and returns what yields its batches on the device."""
+
+    def start() -> Iterable[Tensor]:
+        started = iter(batches)
+        return ((x if isinstance(x, Tensor) else x[0]).to(case.device) for x in started)
+
+    return start
 
 
 def resident(case: Case) -> float:
-    """Train for an epoch on rows that are on the device and chosen there."""
+    """Train on rows that are on the device and chosen there."""
     rows = floats(case.network.image, case.rows, case.network.event, case.device)
-    order = torch.randperm(case.rows, device=case.device)
-    return _epoch(case, (rows[index] for index in order.split(case.batch)))
+
+    def start() -> Iterable[Tensor]:
+        order = torch.randperm(case.rows, device=case.device)
+        return (rows[index] for index in order.split(case.batch))
+
+    return _trained(case, start)
 
 
-def _epoch(case: Case, batches: Iterable[Tensor]) -> float:
+def _trained(case: Case, batches: Callable[[], Iterable[Tensor]]) -> float:
+    """Train, and time the last epoch."""
     pyro.clear_param_store()
-    pyro.enable_validation(False)
-    svi = _inference(case)
-    watch = Stopwatch(case.device)
-    for x in batches:
-        svi.step(x)
-    return watch.seconds()
+    with pyro.validation_enabled(False):
+        return last_epoch(batches, _inference(case).step, case.device)
 
 
 def _inference(case: Case) -> SVI:

@@ -7,35 +7,42 @@ from torch import Tensor
 
 from benchmarks.cases import Case
 from benchmarks.losses import Plain
-from benchmarks.measure import Stopwatch
+from benchmarks.measure import last_epoch
 from benchmarks.rows import floats, images
 
 
 def eager(case: Case) -> float:
-    """Train for an epoch, an operation at a time."""
+    """Train an operation at a time, and time the last epoch."""
     model, rows = Plain(case), floats(case.network.image, case.rows, case.network.event, case.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-    watch = Stopwatch(case.device)
-    for index in torch.randperm(case.rows, device=case.device).split(case.batch):
+
+    def step(index: Tensor) -> None:
         loss = model(rows[index])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-    return watch.seconds()
+
+    return last_epoch(lambda: _chosen(case), step, case.device)
 
 
 def captured(case: Case) -> float:
-    """Train for an epoch by replaying a captured step on 8-bit rows. Needs CUDA."""
+    """Train by replaying a captured step on 8-bit rows, and time the last epoch. Needs CUDA."""
     model = Plain(case)
     rows = images(case.network.image, case.rows).view(case.rows, *case.network.event).to(case.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True, capturable=True)
     index = torch.arange(case.batch, device=case.device)
     graph = _capture(model, optimizer, rows, index)
-    watch = Stopwatch(case.device)
-    for chosen in torch.randperm(case.rows, device=case.device).split(case.batch):
+
+    def step(chosen: Tensor) -> None:
         index.copy_(chosen)
         graph.replay()
-    return watch.seconds()
+
+    return last_epoch(lambda: _chosen(case), step, case.device)
+
+
+def _chosen(case: Case) -> tuple[Tensor, ...]:
+    """Return the rows of every batch of an epoch, in a random order."""
+    return torch.randperm(case.rows, device=case.device).split(case.batch)
 
 
 def _capture(model: Plain, optimizer: torch.optim.Optimizer, rows: Tensor, index: Tensor) -> torch.cuda.CUDAGraph:

@@ -17,7 +17,7 @@ def table(setting: Setting) -> Table:
     for case in (
         replace(c, device=setting.device) for c in TRAINING if c.batch in (16, 128) and c.name.startswith("MLP")
     ):
-        warm_up = ours.epoch(replace(case, compiled=True))
+        warm_up, *_ = ours.epochs(replace(case, compiled=True))
         ratio = compare(_compiled, ours.epoch, case, setting.rounds)
         result.add(case.name, *ratio_cells(ratio, None), f"{warm_up:.0f}")
     result.remarks = (

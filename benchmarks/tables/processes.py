@@ -28,7 +28,7 @@ def table(setting: Setting) -> Table:
 
 
 def launched(processes: int, case: Case) -> float:
-    """Train for an epoch in so many processes, and return the time of the first."""
+    """Train in so many processes, and return the time of the first's last epoch."""
     program = ["-m", "benchmarks.worker", str(TRAINING.index(case)), str(processes), str(PROCESSES // processes)]
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     output = subprocess.run([sys.executable, *launcher, *program], check=True, capture_output=True, text=True).stdout
