@@ -20,6 +20,7 @@ from torch.distributions import Distribution, Independent, Normal
 import vaekit as vk
 from vaekit.objectives import ELBO, Terms
 from vaekit.training import Progress, checkpoint
+from vaekit.training import meter as meter_room
 from vaekit.training.meter import Meter, Reading
 from vaekit.training.recorder import METRICS, Recorder, read_table
 
@@ -35,8 +36,12 @@ def batch(i: int, late: bool) -> Terms:
     return Terms(torch.tensor(float(i * i)), i - rows, rows * i, rates, trace, True, extras)
 
 
+@pytest.mark.parametrize("large", [0, 100])
 @pytest.mark.parametrize("fold", [False, True])
-def test_averages_are_over_examples_whether_batches_are_added_up_early_or_not(fold: bool) -> None:
+def test_averages_are_over_examples_however_batches_are_added_up(
+    fold: bool, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meter_room, "LARGE", large)
     meter, terms = Meter(), [batch(i, late=i >= 22) for i in range(44)]
     for each in terms:
         meter.add(each)

@@ -48,7 +48,8 @@ class Decoded(Dataset[Tensor]):
 def tutorial(case: Case) -> float:
     """Train on batches of its tutorial's DataLoader, whose worker has been started when an epoch begins."""
     rows = Decoded(images(case.network.image, case.rows), case.network.event)
-    return _trained(case, _moved(DataLoader(rows, case.batch, shuffle=True, num_workers=1, worker_init_fn=_unbind), case))
+    batches = DataLoader(rows, case.batch, shuffle=True, num_workers=1, worker_init_fn=_unbind)
+    return _trained(case, _moved(batches, case))
 
 
 def _unbind(worker: int) -> None:

@@ -40,12 +40,12 @@ GOALS = {
 }
 REMARKS = """\
 A ratio above 1 says that vaekit is faster. Of each side the second of two epochs is timed, without what comes before and after
-it; vaekit's has its reports of the running averages every 50 steps. pythae runs without its progress bar and prints, Pyro without validation, Lightning without logging and checkpoints. Pyro's tutorial reads MNIST by
-torchvision, which makes an image of every item and a tensor of every image, in one worker; a DataLoader of tensors does without.
-The loop written by hand has resident data and the fused Adam. Peers are as they come: Adam as they make it, and in Pyro, as in
-its tutorial, a decoder that ends in a sigmoid. vaekit has the C library keep memory that a step frees; for peers the system clears
-it anew, which shows where blocks are large. In the rows *tuned* they have what vaekit does unasked: the fused Adam, and logits in
-Pyro."""
+it; vaekit's has its reports of the running averages every 50 steps. pythae runs without its progress bar and prints, Pyro
+without validation, Lightning without logging and checkpoints. Pyro's tutorial reads MNIST by torchvision, which makes an image
+of every item and a tensor of every image, in one worker; a DataLoader of tensors does without. The loop written by hand has
+resident data and the fused Adam. Peers are as they come: Adam as they make it, and in Pyro, as in its tutorial, a decoder that
+ends in a sigmoid. vaekit has the C library keep memory that a step frees; for peers the system clears it anew, which shows
+where blocks are large. In the rows *tuned* they have what vaekit does unasked: the fused Adam, and logits in Pyro."""
 
 
 def table(setting: Setting) -> Table:

@@ -16,6 +16,7 @@ from vaekit.objectives import Terms
 
 Row: TypeAlias = dict[str, float]
 Kept: TypeAlias = dict[str, Any]
+LARGE = 2**12  # more numbers than these are summed batch by batch, while the cache holds them
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,8 @@ def _totals(pending: list[Kept]) -> dict[str, Tensor]:
 def _total(values: list[Any], rows: Tensor) -> Tensor:
     """Sum a value over examples: per-example values as they are, per-batch scalars times their batch's size."""
     if isinstance(values[0], Tensor) and values[0].ndim:
-        return torch.cat(values).sum(0, dtype=torch.float64)
+        parts = [v.sum(0, True, dtype=torch.float64) for v in values] if values[0].numel() > LARGE else values
+        return torch.cat(parts).sum(0, dtype=torch.float64)
     each = torch.stack(values).double() if isinstance(values[0], Tensor) else rows.new_tensor(values)
     return (each * rows).sum()
 
