@@ -72,7 +72,7 @@ class Elements(Distribution, ABC):
 
     def _total(self, terms: Tensor) -> Tensor:
         """Sum terms, shape (*B, *event), over the event."""
-        return terms.flatten(-len(self.event_shape)).sum(-1) if self.event_shape else terms
+        return terms.sum(tuple(range(-len(self.event_shape), 0))) if self.event_shape else terms
 
     def _full(self, values: Tensor) -> Tensor:
         """Broadcast elementwise values to shape (*B, *event)."""

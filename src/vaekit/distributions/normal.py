@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal, constraints
-from torch.distributions.utils import lazy_property
 
 from vaekit.distributions.special import HALF_LOG_TWO_PI
 
@@ -32,12 +31,8 @@ class DiagonalNormal(Distribution):
     has_rsample = True
 
     def __init__(self, loc: Tensor, log_scale: Tensor, validate_args: bool | None = None) -> None:
-        self.loc, self.log_scale = loc, log_scale
+        self.loc, self.log_scale, self.scale = loc, log_scale, log_scale.exp()
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args)
-
-    @lazy_property
-    def scale(self) -> Tensor:
-        return self.log_scale.exp()
 
     @property
     def mean(self) -> Tensor:

@@ -68,7 +68,7 @@ class MLP(nn.Module):
                 f"{[tuple(i.shape[1:]) for i in inputs]}). Give the data's width first, and the context's as `context`."
             )
         output: Tensor = self.layers(x)
-        return output if len(self.output_shape) == 1 else output.unflatten(1, self.output_shape)
+        return output if len(self.output_shape) == 1 else output.reshape(len(output), *self.output_shape)
 
 
 def _layers(widths: Sequence[int], activation: Callable[[], nn.Module]) -> Iterator[nn.Module]:
