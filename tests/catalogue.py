@@ -5,8 +5,7 @@ A new variant is one line here; `cases` makes the parameters of a test from a ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -17,27 +16,18 @@ import torch
 from catalogue_likelihoods import VARIANTS as LIKELIHOODS
 from catalogue_likelihoods import Variant
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Independent, Normal
 
 from vaekit import VAE, Conditional, distributions, posteriors, priors
 from vaekit.networks import MLP, ConvDecoder, ConvEncoder, GroupNorm, ResidualDecoder, ResidualEncoder
 from vaekit.objectives import ELBO, IWAE, L2, Cosine, Cyclical, Exponential, Linear, Objective, Schedule, Sigmoid
 from vaekit.shapes import Shape
+from vaekit.spec import keeping_checks
 
 LATENT, BATCH, IMAGE = 2, 4, (1, 5, 4)
 
 
-@contextmanager
-def keeping_validation() -> Iterator[None]:
-    """Restore torch's global switch of argument checks, which importing zuko turns off."""
-    before = Distribution._validate_args
-    try:
-        yield
-    finally:
-        Distribution.set_default_validate_args(before)
-
-
-with keeping_validation():
+with keeping_checks():
     from zuko import flows
 
 

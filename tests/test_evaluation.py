@@ -104,7 +104,7 @@ def test_the_estimate_of_the_likelihood_is_unbiased_for_any_chunk_size(truth, ch
 
 
 def test_exactly_that_many_latents_are_drawn_for_every_row_whatever_fits_at_once(truth, monkeypatch):
-    monkeypatch.setattr(likelihood_room, "CACHED", 4 * 3 * 5)
+    monkeypatch.setattr(likelihood_room, "ON_PROCESSOR", 4 * 3 * 5)
     model, x = Spied(truth.model(truth.exact_posterior())), truth.marginal.sample((8,))
     found = evaluation.log_likelihood(model, x, samples=11, chunk=4)
     assert model.passes == [(rows, k) for rows in (3, 3, 2) for k in (4, 4, 3)]
@@ -128,7 +128,7 @@ class Shifted(Conditional):
 
 @pytest.mark.parametrize("elements", [1, 40, 2**20])
 def test_conditions_travel_with_their_rows(truth, monkeypatch, elements):
-    monkeypatch.setattr(likelihood_room, "CACHED", elements)
+    monkeypatch.setattr(likelihood_room, "ON_PROCESSOR", elements)
     plain = truth.model(truth.exact_posterior())
     model = VAE(plain.prior, Shifted(plain.posterior, -1), Shifted(plain.likelihood, 1))
     x, context = truth.marginal.sample((6,)), torch.randn(6, 5)

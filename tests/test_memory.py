@@ -1,4 +1,4 @@
-"""Memory that training keeps between steps: kept while it lasts, given back after it, and left alone where it was set.
+"""Memory that training and evaluation keep between passes: given back in the end, and left alone where it was set.
 
 What the allocator does depends on all that a process did before, so each test has a process of its own.
 """
@@ -16,9 +16,11 @@ from tiny import LATENT, QUIET, WIDTH, tiny_data, tiny_model
 from torch import Tensor
 
 import vaekit as vk
-from vaekit.training.memory import MIB, kept_memory
+from vaekit.evaluation import log_likelihood
+from vaekit.memory import MIB, kept_memory, resident
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is glibc's only on Linux")
+CPU = torch.device("cpu")
 SIZE = 128 * MIB
 FEW, MOST = (share * SIZE / 4096 for share in (0.1, 0.9))
 
@@ -34,7 +36,7 @@ def least_cleared(variables: dict[str, str]) -> tuple[int, int, int]:
     """Return the fewest pages of several blocks before memory is kept and while it is, and those of one block afterwards."""
     os.environ.update(variables)
     before = min(cleared_pages() for _ in range(4))
-    with kept_memory():
+    with kept_memory(CPU):
         kept = min(cleared_pages() for _ in range(4))
     return before, kept, cleared_pages()
 
@@ -52,7 +54,7 @@ def test_an_allocator_that_the_environment_sets_is_left_alone(name: str) -> None
 
 def fails() -> int:
     """Leave the block with an error."""
-    with pytest.raises(KeyError), kept_memory():
+    with pytest.raises(KeyError), kept_memory(CPU):
         raise KeyError
     return min(cleared_pages() for _ in range(4))
 
@@ -62,28 +64,59 @@ def test_memory_is_given_back_after_an_error() -> None:
     assert pages > MOST
 
 
+def nested() -> tuple[int, int, int]:
+    """Return the pages cleared after an inner use ended, and what is held before the outer use ends, and after it."""
+    start = resident()
+    with kept_memory(CPU):
+        with kept_memory(CPU):
+            cleared_pages()
+        pages = min(cleared_pages() for _ in range(4))
+        within = resident() - start
+    return pages, within, resident() - start
+
+
+def test_the_last_of_several_uses_gives_memory_back() -> None:
+    ((pages, within, after),) = run_job(1, nested)
+    assert pages < FEW
+    assert after < 0.2 * SIZE < 0.9 * SIZE < within
+
+
+def other_device() -> int:
+    """Return the pages cleared while another device works."""
+    with kept_memory(torch.device("meta")):
+        return min(cleared_pages() for _ in range(4))
+
+
+def test_nothing_changes_for_other_devices() -> None:
+    (pages,) = run_job(1, other_device)
+    assert pages > MOST
+
+
 class Clearing(vk.networks.MLP):
-    """A network that notes how many pages the system clears for a large block, in each pass of training."""
+    """A network that notes how many pages the system clears for a large block, in each pass."""
 
     def __init__(self) -> None:
         super().__init__(WIDTH, 5, 2 * LATENT)
         self.noted: list[int] = []
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            self.noted.append(cleared_pages())
+        self.noted.append(cleared_pages())
         return super().forward(x)
 
 
-def noted() -> tuple[list[int], int]:
-    """Train with such a network, and return what it noted, and what a block takes afterwards."""
+def noted(use: str) -> tuple[list[int], int]:
+    """Use such a network, and return what it noted, and what a block takes afterwards."""
     network = Clearing()
     model = tiny_model(posterior=vk.posteriors.DiagonalNormal(network))
-    vk.fit(model, vk.objectives.ELBO(), tiny_data(), epochs=2, **QUIET)
+    if use == "fit":
+        vk.fit(model, vk.objectives.ELBO(), tiny_data(), epochs=2, **QUIET)
+    else:
+        log_likelihood(model, torch.ones(4, WIDTH), samples=8, chunk=1)
     return network.noted, cleared_pages()
 
 
-def test_training_keeps_memory_between_steps() -> None:
-    ((during, after),) = run_job(1, noted)
-    assert len(during) == 8
+@pytest.mark.parametrize("use", ["fit", "evaluation"])
+def test_memory_is_kept_between_passes(use: str) -> None:
+    ((during, after),) = run_job(1, noted, use)
+    assert len(during) >= 8
     assert min(during) < FEW < MOST < min(during[0], after)

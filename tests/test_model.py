@@ -22,7 +22,6 @@ from catalogue import (
     cases,
     compose,
     flows,
-    keeping_validation,
 )
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -32,6 +31,7 @@ from vaekit.conditional import unvalidated
 from vaekit.errors import ShapeError
 from vaekit.networks import MLP, ConvDecoder, ConvEncoder, Corrupted, Masking
 from vaekit.objectives import ELBO, IWAE
+from vaekit.spec import keeping_checks
 
 USES: dict[str, Callable[[VAE, Tensor], Tensor]] = {
     "encode": lambda model, x: model.encode(x),
@@ -278,19 +278,23 @@ def test_a_flow_of_another_library_is_a_prior_as_it_is():
     assert model.sample((5,)).shape == (5, *IMAGE)
 
 
-def test_importing_the_library_leaves_the_global_switch_of_torch_as_it_was():
-    program = (
-        "import sys, torch, vaekit.priors, vaekit.posteriors, vaekit.likelihoods, vaekit.objectives\n"
-        "print(torch.distributions.Distribution._validate_args, 'zuko' in sys.modules)"
-    )
-    end = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert end.stdout.split() == ["True", "False"]
+@pytest.mark.parametrize(
+    ("program", "imported"),
+    [
+        ("import vaekit.priors, vaekit.posteriors, vaekit.likelihoods, vaekit.objectives", False),
+        ("from vaekit.commands.parsing import parse_fit; parse_fit(['digits', '--prior', 'zuko.flows.NSF'])", True),
+    ],
+)
+def test_the_global_switch_of_torch_is_left_as_it_was(program, imported):
+    shown = "; import sys, torch; print(torch.distributions.Distribution._validate_args, 'zuko' in sys.modules)"
+    end = subprocess.run([sys.executable, "-c", program + shown], capture_output=True, text=True, check=True)
+    assert end.stdout.split() == ["True", str(imported)]
 
 
 @pytest.fixture(params=[True, False])
 def switch(request: pytest.FixtureRequest):
     """Set torch's global switch of argument checks."""
-    with keeping_validation():
+    with keeping_checks():
         Distribution.set_default_validate_args(request.param)
         yield request.param
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from catalogue import compose, keeping_validation
+from catalogue import compose
 from prose import PAGES, ROOT, blocks, quoted, table
 from torch import nn
 
@@ -24,6 +24,7 @@ from vaekit import cli, evaluation, likelihoods, recipes, training
 from vaekit.data.reading import NAMES
 from vaekit.errors import ConfigError, VaekitError
 from vaekit.objectives import Objective, Schedule, Terms
+from vaekit.spec import keeping_checks
 
 README, DOCS = ROOT / "README.md", ROOT / "docs"
 
@@ -72,7 +73,7 @@ def test_the_table_of_parts_lists_what_there_is(part: str):
 
 
 def flow(latent: int) -> nn.Module:
-    with keeping_validation():
+    with keeping_checks():
         from zuko.flows import NSF
 
         return NSF(latent, transforms=1, hidden_features=(4,))

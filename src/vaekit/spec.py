@@ -14,7 +14,8 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -121,22 +122,37 @@ def rebuilds(module: nn.Module, spec: Plain) -> bool:
     return shapes == {k: v.shape for k, v in other.state_dict().items()} and sizes[0] == sizes[1]
 
 
+@contextmanager
+def keeping_checks() -> Iterator[None]:
+    """Leave torch's global switch of argument checks as it was, which importing zuko turns off.
+
+    Example:
+        >>> with keeping_checks():
+        ...     Distribution.set_default_validate_args(False)
+        >>> Distribution._validate_args
+        True
+    """
+    checks = Distribution._validate_args
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(checks)
+
+
 def import_object(path: str) -> Any:
-    """Import what a dotted path names, leaving torch's global switch of argument checks as it was (importing zuko turns it off).
+    """Import what a dotted path names, leaving torch's switch of argument checks as it was.
 
     Raises:
         ConfigError: if there is no such module or attribute.
     """
     module, _, name = path.rpartition(".")
-    checks = Distribution._validate_args
     try:
-        return getattr(importlib.import_module(module), name)
+        with keeping_checks():
+            return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
             f"The configuration names `{path}`, which cannot be imported ({error}). Put its module on the Python path."
         ) from error
-    finally:
-        Distribution.set_default_validate_args(checks)
 
 
 def _describe_object(value: object) -> dict[str, Plain]:

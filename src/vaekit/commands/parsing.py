@@ -18,7 +18,7 @@ from vaekit.data.reading import absolute
 from vaekit.errors import ConfigError, VaekitError
 from vaekit.keeping import CONFIG, read_yaml
 from vaekit.objectives import ELBO, Objective
-from vaekit.spec import import_object
+from vaekit.spec import import_object, keeping_checks
 from vaekit.training import Settings
 
 # Importing a room makes its classes known by their short names: `--prior StandardNormal`, `--objective IWAE`.
@@ -99,7 +99,8 @@ def parse_fit(arguments: Sequence[str]) -> tuple[Namespace, dict[str, Any]]:
     for part, path in NETWORKS.items():
         if any(argument.startswith(f"--{part}.") for argument in given):
             parser.set_defaults({part: {"class_path": path}})
-    parsed = parser.parse(given)
+    with keeping_checks():
+        parsed = parser.parse(given)
     parsed.data.source = _settled(parsed.data.source)
     made = getattr(parsed.data.options, "init_args", {})
     for name in ("labels", "cache"):

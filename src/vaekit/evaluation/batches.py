@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vaekit.conditional import unvalidated
 from vaekit.errors import DataError
+from vaekit.memory import kept_memory
 from vaekit.model import VAE, evaluating
 
 Batches: TypeAlias = Iterable[Tensor | Sequence[Tensor]]
@@ -23,7 +24,8 @@ def inference(model: VAE, seed: int | None = None) -> Iterator[None]:
     The modes, the checks and the caller's random state are as before afterwards. Without a seed the caller's random
     state is used, and moves on.
     """
-    with torch.no_grad(), evaluating(model), unvalidated(model), _seeded(seed, model.step.device):
+    device = model.step.device
+    with torch.no_grad(), evaluating(model), unvalidated(model), _seeded(seed, device), kept_memory(device):
         yield
 
 

@@ -29,8 +29,8 @@ from vaekit.model import VAE
 from vaekit.objectives.elbo import ELBO
 from vaekit.objectives.importance import IWAE
 
-CACHED = 2**19  # elements of x in one pass on a processor, so that its arrays stay in the cache
-RESIDENT = 2**26  # the same on an accelerator, which is to be filled
+ON_PROCESSOR = 2**21  # elements of x in one pass: work enough beside its launch, and arrays of 8 MiB
+ON_ACCELERATOR = 2**26  # the same where a device is to be filled
 SCALARS = ("elbo", "rate", "distortion", "log_likelihood", "bits_per_dim")
 NO_BOUND = "the posterior has no density, so no bound on log p(x) exists"
 NO_MASS = "the likelihood is a density of real values, whose nats are not a code length of the stored data"
@@ -92,13 +92,12 @@ def log_likelihood(model: VAE, x: Tensor, *context: Tensor, samples: int = 1000,
 def estimate(model: VAE, x: Tensor, *context: Tensor, samples: int, chunk: int) -> Estimates:
     """Run importance sampling for a batch, shape (B, *event), with the caller's gradient and evaluation modes.
 
-    Few examples with many samples are passed at once, so that the arrays stay in the processor's cache and the encoder's
-    share of the work is small.
+    Few examples with many samples are passed at once, so that the encoder's share of the work is small.
     """
     if samples < 1 or chunk < 1:
         raise ConfigError(f"`samples` is {samples} and `chunk` is {chunk}; both are at least 1.")
     chunk = min(chunk, samples)
-    budget = CACHED if x.device.type == "cpu" else RESIDENT
+    budget = ON_PROCESSOR if x.device.type == "cpu" else ON_ACCELERATOR
     rows = max(1, budget // (chunk * x[0].numel()))
     blocks = [
         _streamed(model, block, samples, chunk) for block in zip(*(t.split(rows) for t in (x, *context)), strict=True)

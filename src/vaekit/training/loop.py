@@ -22,13 +22,13 @@ from vaekit.conditional import unvalidated
 from vaekit.data.batches import Batch
 from vaekit.data.dataset import Dataset
 from vaekit.errors import NonFiniteError
+from vaekit.memory import kept_memory
 from vaekit.model import VAE
 from vaekit.objectives import Objective, Terms
 from vaekit.sharing import shared_batch
 from vaekit.training.display import Display
 from vaekit.training.engine import ShardedStrategy, make_fabric
 from vaekit.training.graph import NORM, Capture, GraphedStep, make_capture
-from vaekit.training.memory import kept_memory
 from vaekit.training.meter import Meter, Reading, Row
 from vaekit.training.processes import Agreement, Wish
 from vaekit.training.recorder import Recorder
@@ -124,7 +124,7 @@ class Trainer:
             Stop() as self.stop,
             Display(total, self.taken, shows) as self.display,
             unvalidated(self.model),
-            kept_memory() if self.device.type == "cpu" else nullcontext(),
+            kept_memory(self.device),
             self.capture.working() if self.capture else nullcontext(),
             products(self.settings.matmul),
         ):
