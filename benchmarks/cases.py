@@ -44,10 +44,10 @@ class Case:
 
 
 TRAINING = (
-    Case("MLP 784-400-50, batch 16", MNIST, 16, 300),
-    Case("MLP 784-400-50, batch 128", MNIST, 128, 80),
-    Case("MLP 784-400-50, batch 256", MNIST, 256, 60),
-    Case("MLP 784-400-50, batch 2048", MNIST, 2048, 12),
-    Case("rectangles 576-1152-1152-2, batch 16", RECTANGLES, 16, 100),
-    Case("faces, convolutions 32..512 of 64 x 64, batch 64", FACES, 64, 3),
+    Case("MLP 784-400-50, batch 16", MNIST, 16, 200),
+    Case("MLP 784-400-50, batch 128", MNIST, 128, 60),
+    Case("MLP 784-400-50, batch 256", MNIST, 256, 50),
+    Case("MLP 784-400-50, batch 2048", MNIST, 2048, 6),
+    Case("rectangles 576-1152-1152-2, batch 16", RECTANGLES, 16, 60),
+    Case("faces, convolutions 32..512 of 64 x 64, batch 64", FACES, 64, 2),
 )
