@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 
 import pytest
@@ -16,6 +17,7 @@ from tiny import LATENT, QUIET, WIDTH, tiny_data, tiny_model
 from torch import Tensor
 
 import vaekit as vk
+from vaekit import memory
 from vaekit.evaluation import log_likelihood
 from vaekit.memory import MIB, kept_memory, resident
 
@@ -50,6 +52,18 @@ def test_freed_memory_is_taken_again() -> None:
 def test_an_allocator_that_the_environment_sets_is_left_alone(name: str) -> None:
     (pages,) = run_job(1, least_cleared, {name: "1"})
     assert min(pages) > MOST
+
+
+def without_proc() -> int:
+    """Return the pages cleared where the system does not say what a process holds."""
+    memory.STATM = Path("/nowhere")
+    with kept_memory(CPU):
+        return min(cleared_pages() for _ in range(4))
+
+
+def test_nothing_changes_where_the_system_does_not_say_what_is_held() -> None:
+    (pages,) = run_job(1, without_proc)
+    assert pages > MOST
 
 
 def fails() -> int:

@@ -20,6 +20,7 @@ from threading import Lock
 import torch
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
+STATM = Path("/proc/self/statm")
 MIB = 2**20
 LEFT = 64 * MIB  # growth that is not worth the time of giving it back
 
@@ -59,9 +60,9 @@ class _Allocator:
 def kept_memory(device: torch.device) -> Iterator[None]:
     """Have the C library keep freed memory for this process while a processor works, and give it back in the end.
 
-    Nothing changes for other devices, where the C library is not glibc, or where the environment sets its allocator
-    (`MALLOC_*_`, `GLIBC_TUNABLES`). Less than 64 MiB is not given back, so that a loop of short uses keeps what it needs.
-    Of several uses at once, the last to end gives back.
+    Nothing changes for other devices, where the C library is not glibc, where /proc is missing, or where the environment
+    sets its allocator (`MALLOC_*_`, `GLIBC_TUNABLES`). Less than 64 MiB is not given back, so that a loop of short uses
+    keeps what it needs. Of several uses at once, the last to end gives back.
 
     Example:
         >>> with kept_memory(torch.device("cpu")):
@@ -80,13 +81,13 @@ def kept_memory(device: torch.device) -> Iterator[None]:
 
 def resident() -> int:
     """Return the memory that this process holds, in bytes, as Linux counts it."""
-    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * PAGESIZE
+    return int(STATM.read_text(encoding="utf-8").split()[1]) * PAGESIZE
 
 
 @cache
 def _allocator() -> _Allocator | None:
-    """Return the allocator if it is glibc's on Linux and the environment leaves it alone."""
-    if not sys.platform.startswith("linux") or any(map(_tunes, os.environ)):
+    """Return the allocator if it is glibc's on Linux, says what it holds, and the environment leaves it alone."""
+    if not sys.platform.startswith("linux") or not STATM.is_file() or any(map(_tunes, os.environ)):
         return None
     library = ctypes.CDLL(None)
     known = hasattr(library, "mallopt") and hasattr(library, "gnu_get_libc_version")
