@@ -25,6 +25,7 @@ from vaekit.errors import NonFiniteError
 from vaekit.memory import kept_memory
 from vaekit.model import VAE
 from vaekit.objectives import Objective, Terms
+from vaekit.onednn import onednn_layers
 from vaekit.sharing import shared_batch
 from vaekit.training.display import Display
 from vaekit.training.engine import ShardedStrategy, make_fabric
@@ -127,6 +128,7 @@ class Trainer:
             kept_memory(self.device),
             self.capture.working() if self.capture else nullcontext(),
             products(self.settings.matmul),
+            onednn_layers(self.model),
         ):
             while self.progress.epoch < self.settings.epochs and not self.progress.finished:
                 if not self._epoch():
