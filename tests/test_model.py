@@ -28,7 +28,7 @@ from torch.distributions import Distribution
 
 from vaekit import VAE, Conditional, Trace, distributions, likelihoods, posteriors, priors
 from vaekit.conditional import unvalidated
-from vaekit.errors import ShapeError
+from vaekit.errors import ConfigError, ShapeError
 from vaekit.networks import MLP, ConvDecoder, ConvEncoder, Corrupted, Masking
 from vaekit.objectives import ELBO, IWAE
 from vaekit.spec import keeping_checks
@@ -311,6 +311,20 @@ def test_checks_do_not_depend_on_the_global_switch_of_torch(switch, posterior):
         assert model.posterior(torch.full((2, *IMAGE), torch.nan)).mean.isnan().all()
     with pytest.raises(ValueError, match="support"):
         model.likelihood(torch.zeros(2, LATENT)).log_prob(grey)
+
+
+FACTORS = {
+    "prior": (priors.StandardNormal, r"`prior` is the class StandardNormal; write StandardNormal\(\.\.\.\)\."),
+    "posterior": (nn.Linear, "`posterior` is the class Linear"),
+    "likelihood": (None, "`likelihood` is a NoneType, no nn.Module .* vaekit.likelihoods has some"),
+}
+
+
+@pytest.mark.parametrize(("name", "given", "message"), [(name, *rest) for name, rest in FACTORS.items()])
+def test_what_is_no_module_is_refused_as_a_factor(name, given, message):
+    factors = {"prior": priors.StandardNormal(2), "posterior": nn.Identity(), "likelihood": nn.Identity()}
+    with pytest.raises(ConfigError, match=message):
+        VAE(**{**factors, name: given})
 
 
 WIDTHS = {

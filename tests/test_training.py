@@ -277,9 +277,6 @@ CLASSES: dict[str, tuple[Callable[[], Any], Any, str]] = {
     "objective": (tiny_model, ELBO, r"`objective` is the class ELBO; write ELBO\(\)\."),
     "objective of another": (tiny_model, L2, r"`objective` is the class L2; write L2\(\.\.\.\)\."),
     "model": (lambda: vk.VAE, None, r"`model` is the class VAE; write VAE\(\.\.\.\)\."),
-    "prior": (partial(tiny_model, prior=vk.priors.StandardNormal), ELBO(), "`prior` is the class StandardNormal"),
-    "posterior": (partial(tiny_model, posterior=nn.Linear), None, "`posterior` is the class Linear"),
-    "likelihood": (partial(tiny_model, likelihood=vk.likelihoods.Normal), None, "`likelihood` is the class Normal"),
 }
 
 

@@ -120,15 +120,13 @@ def _refuse_start(error: Exception, place: Place, taken: int) -> None:
 
 
 def refuse_classes(model: VAE, objective: Objective | None) -> None:
-    """Refuse a class where an object of it is needed: as the objective, the model, or one of its factors.
+    """Refuse a class where an object of it is needed: as the objective, or the model.
 
     Raises:
         ConfigError: naming the argument and its class.
     """
     require_object("objective", objective)
     require_object("model", model)
-    for name in ("prior", "posterior", "likelihood"):
-        require_object(name, getattr(model, name, None))
 
 
 def make_settings(given: Mapping[str, Any]) -> Settings:

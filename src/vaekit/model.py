@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaekit.errors import ConfigError
+from vaekit.requirements import require_factor
 
 
 class Trace(NamedTuple):
@@ -44,6 +45,9 @@ class VAE(nn.Module):
 
     Each is any module whose forward returns a `torch.distributions.Distribution`.
 
+    Raises:
+        ConfigError: if one of them is a class, or no module.
+
     Attributes:
         step: how many training steps the model has taken; annealed quantities are functions of it.
 
@@ -62,6 +66,8 @@ class VAE(nn.Module):
 
     def __init__(self, prior: nn.Module, posterior: nn.Module, likelihood: nn.Module) -> None:
         super().__init__()
+        for name, factor in (("prior", prior), ("posterior", posterior), ("likelihood", likelihood)):
+            require_factor(name, factor)
         self.prior = prior
         self.posterior = posterior
         self.likelihood = likelihood

@@ -6,6 +6,8 @@ import inspect
 import math
 from numbers import Integral
 
+from torch import nn
+
 from vaekit.errors import ConfigError
 
 
@@ -23,6 +25,30 @@ def require_object(name: str, value: object) -> None:
     """
     if isinstance(value, type):
         raise ConfigError(f"`{name}` is the class {value.__name__}; write {value.__name__}({_ellipsis(value)}).")
+
+
+def require_factor(name: str, value: object) -> None:
+    """Refuse what is no module in the place of a factor of a model.
+
+    Arguments:
+        name: prior, posterior or likelihood.
+        value: what was given.
+
+    Raises:
+        ConfigError: saying what it is instead.
+
+    Example:
+        >>> import torch
+        >>> require_factor("prior", torch.distributions.Normal(0.0, 1.0))
+        Traceback (most recent call last):
+        ...
+        vaekit.errors.ConfigError: `prior` is a Normal, no nn.Module that returns a distribution. vaekit.priors has some.
+    """
+    require_object(name, value)
+    if not isinstance(value, nn.Module):
+        raise ConfigError(
+            f"`{name}` is a {type(value).__name__}, no nn.Module that returns a distribution. vaekit.{name}s has some."
+        )
 
 
 def _ellipsis(kind: type) -> str:

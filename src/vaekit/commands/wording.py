@@ -54,7 +54,7 @@ def sentence(message: str, options: Sequence[str], names: Sequence[str] = ()) ->
     if unknown := re.match(r"unrecognized arguments: (.*)|Option '(\S+)' is not accepted$", message, re.DOTALL):
         return _no_such_option((unknown[1] or f"--{unknown[2]}").split()[0], options)
     if needed := re.match(r"the following arguments are required: (\S+)", message):
-        return _needed(needed[1])
+        return _needed(needed[1], options)
     if valueless := re.match(r"argument (--\S+): expected .*argument", message):
         return f"`{valueless[1]}` needs a value."
     option = "--" + ".".join(re.findall(r'Parser key "([^"]+)"', message))
@@ -75,9 +75,10 @@ def _no_such_option(given: str, options: Sequence[str]) -> str:
     return f"There is no option `{name}`{hint} --help lists what there is."
 
 
-def _needed(name: str) -> str:
+def _needed(name: str, options: Sequence[str]) -> str:
     if name == "data.source":
-        return "`--data` is needed: a file, a folder or the name of a data set. Or name a recipe; `vaekit recipes` lists them."
+        recipe = " Or name a recipe; `vaekit recipes` lists them." if "--objective" in options else ""
+        return f"`--data` is needed: a file, a folder or the name of a data set.{recipe}"
     return f"`{name}` is needed. --help says what it is."
 
 
