@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
+from resource import RLIMIT_NOFILE, RUSAGE_SELF, getrlimit, getrusage, setrlimit
 
 import pytest
 import torch
@@ -134,3 +134,36 @@ def test_memory_is_kept_between_passes(use: str) -> None:
     ((during, after),) = run_job(1, noted, use)
     assert len(during) >= 8
     assert min(during) < FEW < MOST < min(during[0], after)
+
+
+def without_descriptors() -> tuple[int, int]:
+    """Return the pages cleared within a use that can open no file, and after another use."""
+    limit = getrlimit(RLIMIT_NOFILE)
+    setrlimit(RLIMIT_NOFILE, (0, limit[1]))
+    with kept_memory(CPU):
+        within = min(cleared_pages() for _ in range(4))
+    setrlimit(RLIMIT_NOFILE, limit)
+    with kept_memory(CPU):
+        cleared_pages()
+    return within, cleared_pages()
+
+
+def test_memory_is_kept_and_given_back_while_no_file_can_be_opened() -> None:
+    ((within, after),) = run_job(1, without_descriptors)
+    assert within < FEW < MOST < after
+
+
+def forked() -> bool:
+    """Fork within a use while the lock is held, and tell whether memory is given back after a use in the child."""
+    with kept_memory(CPU):
+        with memory._allocator().lock:  # type: ignore[union-attr]
+            child = os.fork()
+        if child == 0:
+            with kept_memory(CPU):
+                cleared_pages()
+            os._exit(cleared_pages() > MOST)
+        return os.waitpid(child, 0)[1] == 1 << 8
+
+
+def test_a_forked_child_gives_back_what_its_own_uses_kept() -> None:
+    assert run_job(1, forked) == [True]

@@ -23,6 +23,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
 STATM = Path("/proc/self/statm")
 MIB = 2**20
 LEFT = 64 * MIB  # growth that is not worth the time of giving it back
+ONE_AT_A_TIME = Lock()
 
 
 class _Allocator:
@@ -52,7 +53,8 @@ class _Allocator:
                 self.library.mallopt(MMAP_MAX, 2**16)
                 self.library.mallopt(MMAP_THRESHOLD, 32 * MIB)
                 self.library.mallopt(TRIM_THRESHOLD, 64 * MIB)
-                if resident() - self.resident > LEFT:
+                held = resident()
+                if not held or held - self.resident > LEFT:
                     self.library.malloc_trim(0)
 
 
@@ -68,7 +70,8 @@ def kept_memory(device: torch.device) -> Iterator[None]:
         >>> with kept_memory(torch.device("cpu")):
         ...     sums = [torch.ones(2**20).sum() for _ in range(3)]
     """
-    allocator = _allocator() if device.type == "cpu" else None
+    with ONE_AT_A_TIME:
+        allocator = _allocator() if device.type == "cpu" else None
     if allocator is None:
         yield
         return
@@ -80,8 +83,11 @@ def kept_memory(device: torch.device) -> Iterator[None]:
 
 
 def resident() -> int:
-    """Return the memory that this process holds, in bytes, as Linux counts it."""
-    return int(STATM.read_text(encoding="utf-8").split()[1]) * PAGESIZE
+    """Return the memory that this process holds, in bytes, as Linux counts it; 0 while no file can be opened."""
+    try:
+        return int(STATM.read_text(encoding="utf-8").split()[1]) * PAGESIZE
+    except OSError:
+        return 0
 
 
 @cache
@@ -97,3 +103,9 @@ def _allocator() -> _Allocator | None:
 def _tunes(variable: str) -> bool:
     """Tell whether an environment variable is one of the allocator's."""
     return variable == "GLIBC_TUNABLES" or (variable.startswith("MALLOC_") and variable.endswith("_"))
+
+
+if hasattr(
+    os, "register_at_fork"
+):  # a forked child starts without its parent's uses, and without a lock that a thread held
+    os.register_at_fork(after_in_child=_allocator.cache_clear)

@@ -13,7 +13,6 @@ from vaekit.conditional import unvalidated
 from vaekit.errors import DataError
 from vaekit.memory import kept_memory
 from vaekit.model import VAE, evaluating
-from vaekit.onednn import onednn_layers
 
 Batches: TypeAlias = Iterable[Tensor | Sequence[Tensor]]
 
@@ -26,14 +25,7 @@ def inference(model: VAE, seed: int | None = None) -> Iterator[None]:
     state is used, and moves on.
     """
     device = model.step.device
-    with (
-        torch.no_grad(),
-        evaluating(model),
-        unvalidated(model),
-        onednn_layers(model),
-        _seeded(seed, device),
-        kept_memory(device),
-    ):
+    with torch.no_grad(), evaluating(model), unvalidated(model), _seeded(seed, device), kept_memory(device):
         yield
 
 

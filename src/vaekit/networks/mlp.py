@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vaekit.errors import ShapeError
+from vaekit.networks.linear import Linear
 from vaekit.shapes import Shape, as_shape, numel
 
 
@@ -76,4 +77,4 @@ def _layers(widths: Sequence[int], activation: Callable[[], nn.Module]) -> Itera
     for i, (width, following) in enumerate(pairwise(widths)):
         if i:
             yield activation()
-        yield nn.Linear(width, following)
+        yield Linear(width, following)

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from vaekit.errors import ConfigError, ShapeError
+from vaekit.networks.linear import Linear
 from vaekit.shapes import Shape, as_shape
 
 Activation: TypeAlias = Callable[[], nn.Module]
@@ -171,7 +172,7 @@ class Encoder(Pyramid):
         h, w = halvings(height, width, len(self.channels), self.kernel)[-1]
         steps = (halve(before, after, self.kernel) for before, after in pairwise((depth + context, *self.channels)))
         self.levels = nn.Sequential(*(layer for step in steps for layer in levels.layers(step)))
-        self.head = nn.Linear(self.channels[-1] * h * w, outputs)
+        self.head = Linear(self.channels[-1] * h * w, outputs)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Map images, shape (N, C, H, W), and contexts, shape (N, ...), to shape (N, outputs).
@@ -197,7 +198,7 @@ class Decoder(Pyramid):
         sizes = halvings(height, width, len(self.channels), self.kernel)[::-1]
         inward, (h, w) = self.channels[::-1], sizes[0]
         self.width, self.first = inputs + context, (inward[0], h, w)
-        self.stem = nn.Linear(self.width, inward[0] * h * w)
+        self.stem = Linear(self.width, inward[0] * h * w)
         steps = zip(pairwise((*inward, inward[-1])), pairwise(sizes), strict=True)
         layers = (layer for (a, b), change in steps for layer in levels.layers(double(a, b, self.kernel, change)))
         self.levels = nn.Sequential(*layers, nn.Conv2d(inward[-1], depth, 3, padding=1))

@@ -25,7 +25,6 @@ from vaekit.errors import NonFiniteError
 from vaekit.memory import kept_memory
 from vaekit.model import VAE
 from vaekit.objectives import Objective, Terms
-from vaekit.onednn import onednn_layers
 from vaekit.sharing import shared_batch
 from vaekit.training.display import Display
 from vaekit.training.engine import ShardedStrategy, make_fabric
@@ -128,7 +127,6 @@ class Trainer:
             kept_memory(self.device),
             self.capture.working() if self.capture else nullcontext(),
             products(self.settings.matmul),
-            onednn_layers(self.model),
         ):
             while self.progress.epoch < self.settings.epochs and not self.progress.finished:
                 if not self._epoch():
@@ -315,8 +313,11 @@ class Trainer:
 @contextmanager
 def products(precision: str | None) -> Iterator[None]:
     """Set the precision of products of single-precision matrices for a while, by torch's name; None leaves it as it is."""
+    if precision is None:
+        yield
+        return
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision or before)
+    torch.set_float32_matmul_precision(precision)
     try:
         yield
     finally:
