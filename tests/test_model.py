@@ -24,7 +24,7 @@ from catalogue import (
     flows,
 )
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Normal
 
 from vaekit import VAE, Conditional, Trace, distributions, likelihoods, posteriors, priors
 from vaekit.conditional import unvalidated
@@ -325,6 +325,37 @@ def test_what_is_no_module_is_refused_as_a_factor(name, given, message):
     factors = {"prior": priors.StandardNormal(2), "posterior": nn.Identity(), "likelihood": nn.Identity()}
     with pytest.raises(ConfigError, match=message):
         VAE(**{**factors, name: given})
+
+
+class Apart(nn.Module):
+    """A factor of the user that forgets that the elements of an event belong together."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.features = features
+
+    def forward(self, *given: Tensor) -> Normal:
+        lead = given[0].shape[:-1] if given else ()
+        return Normal(torch.zeros(*lead, self.features, requires_grad=True), 1.0)
+
+
+@pytest.mark.parametrize("objective", [ELBO(), ELBO(samples=3), IWAE(3)])
+@pytest.mark.parametrize("rows", [1, 4, 5])
+@pytest.mark.parametrize("width", [1, 4])
+def test_elements_that_are_scored_apart_are_refused(objective, rows, width):
+    posterior = posteriors.DiagonalNormal(MLP(width, 2 * LATENT))
+    model = VAE(priors.StandardNormal(LATENT), posterior, Apart(width))
+    with pytest.raises(ShapeError, match=r"of the likelihood's Normal .*Independent of it over 1 dimension, those"):
+        objective(model, torch.ones(rows, width))
+
+
+@pytest.mark.parametrize("name", ["prior", "posterior"])
+def test_latents_that_are_drawn_apart_are_refused(name):
+    likelihood = likelihoods.Bernoulli(MLP(LATENT, 4), 4)
+    factors = {"prior": Apart(LATENT), "posterior": Apart(LATENT), "likelihood": likelihood}
+    whole = {"prior": priors.StandardNormal(LATENT), "posterior": posteriors.DiagonalNormal(MLP(4, 2 * LATENT))}
+    with pytest.raises(ShapeError, match=f"The {name} returned Normal, .*Independent of it over 1 dimension"):
+        ELBO()(VAE(**{**factors, **{n: factor for n, factor in whole.items() if n != name}}), torch.ones(4, 4))
 
 
 WIDTHS = {

@@ -55,7 +55,7 @@ def divergence(q: Distribution, p: Distribution, z: Tensor) -> Divergence:
         The divergence in nats, per latent or group.
 
     Raises:
-        ShapeError: if q and p are distributions of events of different shapes.
+        ShapeError: if q and p are distributions of events of different shapes, or of single numbers.
 
     Example:
         >>> import torch
@@ -63,6 +63,12 @@ def divergence(q: Distribution, p: Distribution, z: Tensor) -> Divergence:
         >>> divergence(q, StandardNormal(torch.zeros(2)), q.rsample())
         Divergence(parts=tensor([[0.5000, 0.5000]]), closed_form=True)
     """
+    for name, law in (("posterior", q), ("prior", p)):
+        if not law.event_shape:
+            raise ShapeError(
+                f"The {name} returned {type(law).__name__}, a distribution of single numbers. Return "
+                f"torch.distributions.Independent of it over 1 dimension, the latents."
+            )
     if q.event_shape != p.event_shape:
         raise ShapeError(
             f"The posterior's latents have shape {tuple(q.event_shape)} and the prior's {tuple(p.event_shape)}. Give the "

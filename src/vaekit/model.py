@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaekit.errors import ConfigError
+from vaekit.errors import ConfigError, ShapeError
 from vaekit.requirements import require_factor
 
 
@@ -33,6 +33,21 @@ class Trace(NamedTuple):
     posterior: Distribution
     prior: Distribution
     likelihood: Distribution
+
+    def log_likelihood(self, x: Tensor) -> Tensor:
+        """Compute log p(x|z) in nats, shape (*S, B), for data x, shape (B, *event).
+
+        Raises:
+            ShapeError: if the likelihood scores elements of an example apart.
+        """
+        values: Tensor = self.likelihood.log_prob(x)
+        if values.shape != self.z.shape[:-1]:
+            raise ShapeError(
+                f"`log_prob` of the likelihood's {type(self.likelihood).__name__} has shape {tuple(values.shape)}; one number an "
+                f"example and draw has shape {tuple(self.z.shape[:-1])}. Return torch.distributions.Independent of it over "
+                f"{x.ndim - 1} dimension{'s' * (x.ndim > 2)}, those of an event, so that its elements are added up."
+            )
+        return values
 
 
 class VAE(nn.Module):

@@ -21,12 +21,20 @@ IS_BUILT = mkl.is_available() and mkldnn.is_available() and hasattr(torch.ops.mk
 
 
 class Linear(nn.Linear):
-    """torch's linear layer, its arguments, weights and values; only large ones are computed otherwise.
+    """torch's linear layer, its weights and values; only large ones are computed otherwise.
+
+    Arguments:
+        in_features: the last dimension of what is mapped, N.
+        out_features: the last dimension of what it is mapped to, M.
+        bias: whether an offset is added.
 
     Example:
         >>> Linear(400, 784)(torch.zeros(256, 400)).shape
         torch.Size([256, 784])
     """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__(in_features, out_features, bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """Map x, shape (*S, N), to shape (*S, M)."""

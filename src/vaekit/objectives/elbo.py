@@ -73,7 +73,7 @@ class ELBO(Objective):
     def __call__(self, model: VAE, x: Tensor, *context: Tensor) -> Terms:
         trace = model.trace(x, *context, samples=sample_shape(self.samples))
         kl = divergence(trace.posterior, trace.prior, trace.z)
-        log_likelihood, rates = over_samples(trace.likelihood.log_prob(x), 1), over_samples(kl.parts, 2)
+        log_likelihood, rates = over_samples(trace.log_likelihood(x), 1), over_samples(kl.parts, 2)
         extras: dict[str, Tensor | float] = {"beta": (beta := value_at(self.beta, model))}
         if self.capacity is not None:
             extras["capacity"] = value_at(self.capacity, model)

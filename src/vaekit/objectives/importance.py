@@ -54,7 +54,7 @@ class IWAE(Objective):
         _require_weights(model, trace)
         with torch.no_grad():
             kl = divergence(trace.posterior, trace.prior, trace.z)
-        log_likelihood = trace.likelihood.log_prob(x)  # (K, B)
+        log_likelihood = trace.log_likelihood(x)  # (K, B)
         log_ratio = trace.prior.log_prob(trace.z) - trace.posterior.log_prob(trace.z)
         bound = torch.logsumexp(log_likelihood + log_ratio, 0) - math.log(self.samples)
         distortion, rates = -log_likelihood.detach().mean(0), over_samples(kl.parts, 2)
