@@ -249,7 +249,17 @@ def test_resuming_with_another_model_is_refused(tmp_path: Path) -> None:
     fitted(tmp_path / "run", 1)
     other = tiny_model(posterior=vk.posteriors.DiagonalNormal(vk.networks.MLP(6, 9, 4)))
     with pytest.raises(RunError, match="was written by another model or optimiser"):
-        vk.fit(other, ELBO(), tiny_data(), run=tmp_path / "run", resume=True, epochs=2, **QUIET)
+        vk.fit(other, vk.load(tmp_path / "run").objective, tiny_data(), run=tmp_path / "run", resume=True, **QUIET)
+
+
+def test_resuming_with_another_objective_is_refused(tmp_path: Path) -> None:
+    fitted(tmp_path / "run", 1)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    message = r"`objective` is ELBO\(beta=4.0, .*was fitted by ELBO\(beta=Linear\(start=0.0, stop=1.0, steps=10\), "
+    with pytest.raises(RunError, match=message):
+        fitted(tmp_path / "run", 2, resume=True, objective=ELBO(beta=4.0))
+    assert {path: path.read_bytes() for path in before} == before
+    fitted(tmp_path / "run", 2, resume=True)
 
 
 def test_other_batches_within_an_epoch_are_refused(tmp_path: Path) -> None:

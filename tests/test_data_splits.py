@@ -143,3 +143,17 @@ def test_impossible_splits_are_refused(
     with pytest.raises(error) as raised:
         vd.open(source, **arguments)
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("factors", [1, 2])
+def test_rows_without_a_label_are_left_out_or_refused(factors: int) -> None:
+    x, labels = np.arange(60.0).reshape(30, 2), np.arange(30.0 * factors).reshape(30, factors).squeeze()
+    labels[[3, 7]], x[3] = np.nan, np.inf
+    with pytest.raises(DataError, match=r"`labels` are missing or infinite in . places.*drop_missing=True"):
+        vd.open((np.arange(60.0).reshape(30, 2), labels))
+    data = vd.open((x, labels), drop_missing=True, validation=0, test=0, transforms=())
+    assert sorted(data.train.x[:, 0].tolist()) == [2.0 * i for i in range(30) if i not in (3, 7)]
+    assert "Left out: 1 of 30 rows has missing" in data.about.notes[0]
+    assert "Left out: 1 of 29 rows without a label." in data.about.notes[0]
+    with pytest.raises(DataError, match="30 of 30 rows without a label, which leaves none"):
+        vd.open((np.arange(60.0).reshape(30, 2), np.full(30, np.nan)), drop_missing=True)

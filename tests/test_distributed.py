@@ -192,12 +192,11 @@ def test_processes_compute_what_one_computes(tmp_path: Path, world: int, strateg
     assert len(set(noise)) == len(noise) == world * 2 * 4
 
 
-@dataclass(frozen=True)
 class Disturbed(vk.objectives.Objective):
-    """The ELBO, but the last process meets something at a step: it calls `happens` with the terms."""
+    """The ELBO, but the last process meets something at a step: it calls `happens` with the terms. It cannot be described."""
 
-    step: int
-    happens: Callable[[vk.objectives.Terms], vk.objectives.Terms]
+    def __init__(self, step: int, happens: Callable[[vk.objectives.Terms], vk.objectives.Terms]) -> None:
+        self.step, self.happens = step, happens
 
     def __call__(self, model: vk.VAE, x: Tensor, *context: Tensor) -> vk.objectives.Terms:
         terms = ANNEALED(model, x, *context)

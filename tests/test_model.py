@@ -150,6 +150,7 @@ def test_samples_have_the_shape_asked_for(prior, shape):
     model = compose(prior)
     drawn, means = model.sample(shape), model.sample(shape, mean=True)
     assert drawn.shape == means.shape == (*shape, *IMAGE)
+    assert len(shape) != 1 or model.sample(*shape).shape == drawn.shape
     assert ((drawn == 0) | (drawn == 1)).all()
     assert ((means > 0) & (means < 1)).all()
 

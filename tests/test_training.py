@@ -280,6 +280,12 @@ CLASSES: dict[str, tuple[Callable[[], Any], Any, str]] = {
 }
 
 
+@pytest.mark.parametrize("given", ["digits", torch.ones(3, WIDTH)], ids=["name", "tensor"])
+def test_data_in_the_place_of_the_objective_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"`objective` is a (str|Tensor), which is not called .*: data=\.\.\."):
+        vk.fit(tiny_model(), given)
+
+
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_class_in_the_place_of_an_object_is_refused(name: str) -> None:
     model, objective, message = CLASSES[name]

@@ -69,7 +69,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
     except VaekitError as error:
         from vaekit.commands.wording import as_flags
 
-        print(f"vaekit {name}: {as_flags(' '.join(str(error).split()))}", file=sys.stderr)
+        print(f"vaekit {name}: {as_flags(' '.join(str(error).split()), name)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -17,7 +17,7 @@ from vaekit import data as data_room
 from vaekit.data.dataset import Dataset
 from vaekit.data.reading import Opened
 from vaekit.errors import ConfigError, NonFiniteError, VaekitError
-from vaekit.keeping import Claim, Place, write_config
+from vaekit.keeping import Claim, Place, refuse_other_objective, write_config
 from vaekit.model import VAE
 from vaekit.objectives import ELBO, Objective
 from vaekit.requirements import require_object
@@ -67,13 +67,15 @@ def fit(
     from vaekit.training.loop import Trainer
 
     refuse_classes(model, objective)
-    objective, chosen = objective or ELBO(), make_settings(settings)
+    objective, chosen = ELBO() if objective is None else objective, make_settings(settings)
     dataset = (data if isinstance(data, Dataset) else data_room.open(data)).prepared_for(model.likelihood)
     check_fits(model, dataset)
     folder = Path(run) if run is not None else None
     with Claim(folder) as claim, torch.random.fork_rng([]):
         fabric = make_fabric(chosen)
         place = by_first(fabric, partial(claim.take, resume))
+        if place.resumes and folder is not None:
+            by_first(fabric, partial(refuse_other_objective, folder, objective))
         keep = partial(write_config, folder, model, objective, dataset, chosen, config or {})
         trainer = None
         try:
@@ -120,13 +122,18 @@ def _refuse_start(error: Exception, place: Place, taken: int) -> None:
 
 
 def refuse_classes(model: VAE, objective: Objective | None) -> None:
-    """Refuse a class where an object of it is needed: as the objective, or the model.
+    """Refuse a class where an object of it is needed, as the objective or the model, and what is no objective at all.
 
     Raises:
         ConfigError: naming the argument and its class.
     """
     require_object("objective", objective)
     require_object("model", model)
+    if objective is not None and not callable(objective):
+        raise ConfigError(
+            f"`objective` is a {type(objective).__name__}, which is not called with a model and a batch, as ELBO() is. Data is "
+            f"given by its name: data=..."
+        )
 
 
 def make_settings(given: Mapping[str, Any]) -> Settings:

@@ -155,6 +155,22 @@ def write_config(
         live(folder / LIVE, title_of(data, folder), settings.figures_every)
 
 
+def refuse_other_objective(folder: Path, objective: Objective) -> None:
+    """Refuse to go on with a run by another objective: its losses, and its best checkpoints, would be of two.
+
+    A function that cannot be described is taken for the run's own.
+
+    Raises:
+        RunError: naming both.
+    """
+    kept, given = read_yaml(folder, MODEL).get("objective"), describe_or_none(objective)
+    if kept is not None and given is not None and kept != given:
+        raise RunError(
+            f"`objective` is {objective}, and the run in `{folder}` was fitted by {rebuilt(folder, kept)}, which its losses and "
+            f"best checkpoints are of. Resume it by that, or fit another run, from this one's model where its weights are wanted."
+        )
+
+
 def describe_data(opened_by: Mapping[str, Any]) -> dict[str, Any] | None:
     """Describe how data was opened; data that was in memory has no source."""
     return describe_or_none(opened_by) or describe_or_none({**opened_by, "source": None})

@@ -109,12 +109,16 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, shape: Sequence[int] = (), *context: Tensor, mean: bool = False, generator: torch.Generator | None = None
+        self,
+        shape: int | Sequence[int] = (),
+        *context: Tensor,
+        mean: bool = False,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """Draw x from the model: z from the prior, then x from p(x|z), or its mean.
 
         Arguments:
-            shape: how many, shape S.
+            shape: how many: a number N, for S = (N,), or a shape S.
             context: conditions, each of shape (B, ...); absent, there is no batch dimension.
             mean: return the mean of p(x|z) instead of a draw, as figures do.
             generator: the source of randomness; torch's default one if absent.
@@ -123,7 +127,7 @@ class VAE(nn.Module):
             Data, shape (*S, *event), or (*S, B, *event) with context.
         """
         with evaluating(self), randomness(generator, self.step.device):
-            z = self.prior(*context).sample(torch.Size(shape))
+            z = self.prior(*context).sample(torch.Size([shape] if isinstance(shape, int) else shape))
             return self._emit(z, context, mean)
 
     @torch.no_grad()

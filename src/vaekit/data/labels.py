@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vaekit.data.describe import Flags
 from vaekit.data.source import Array, Stored
 from vaekit.errors import DataError
 
@@ -39,7 +40,8 @@ def encode_labels(
         raise DataError(f"`labels` are of type {together.dtype}, neither numbers nor words.")
     if together.dtype.kind == "f" and not np.isfinite(together).all():
         raise DataError(
-            f"`labels` are missing or infinite in {int((~np.isfinite(together)).sum()):,} places. Drop these rows first."
+            f"`labels` are missing or infinite in {int((~np.isfinite(together)).sum()):,} places. Leave these rows out with "
+            f"drop_missing=True, or fill them in before."
         )
     if together.ndim == 2 or (together.dtype.kind == "f" and (together != np.floor(together)).any()):
         factors = {part: values.astype(np.float32).reshape(len(values), -1) for part, values in flat.items()}
@@ -80,3 +82,15 @@ def _flat(values: Array, rows: int, part: str) -> Array:
 def _few(labels: Array) -> int:
     """Return up to which number labels are taken to count the classes from 0."""
     return 2 * len(np.unique(labels)) + SPARE_CLASSES
+
+
+def unlabelled(labels: Array) -> Flags:
+    """Tell which rows, of labels of shape (N, ...), have one that is missing or infinite.
+
+    Example:
+        >>> unlabelled(np.array([1.0, np.nan]))
+        array([False,  True])
+    """
+    if labels.dtype.kind != "f":
+        return np.zeros(len(labels), bool)
+    return np.asarray(~np.isfinite(labels).reshape(len(labels), -1).all(1))

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from vaekit.data.dataset import RESIDENT_BYTES, About, Dataset, Split, prepare
-from vaekit.data.describe import Facts, chunks, inspect, missing, numeric, sample, tell_missing
-from vaekit.data.labels import as_context, encode_labels
+from vaekit.data.describe import Facts, Flags, chunks, inspect, missing, numeric, sample, tell_missing
+from vaekit.data.labels import as_context, encode_labels, unlabelled
 from vaekit.data.reading import Opened, read, settled
 from vaekit.data.rows import Indices, stored
 from vaekit.data.source import Array, Options, Source, Stored, Table
@@ -58,7 +58,7 @@ def open(
         >>> print(data.describe().splitlines()[0])
         digits: 1,437 rows to train on, 180 to validate, 180 to test.
     """
-    found = _without_missing(_checked(read(source, options)), drop_missing)
+    found = _with_labels(_without_missing(_checked(read(source, options)), drop_missing), drop_missing)
     labels, names = encode_labels(found.labels, found.x, found.label_names)
     facts = _inspected(found)
     units = Units.of(facts)
@@ -111,7 +111,25 @@ def _without_missing(found: Source, drop: bool) -> Source:
     told = tell_missing(flags, sum(map(len, found.x.values())), found.column_names)
     if not drop:
         raise DataError(f"`{found.name}`: {told}. Leave these rows out with drop_missing=True, or fill them in before.")
-    kept = {part: np.flatnonzero(~rows) for part, (rows, _) in flags.items()}
+    return _without(found, {part: rows for part, (rows, _) in flags.items()}, told)
+
+
+def _with_labels(found: Source, drop: bool) -> Source:
+    """Drop rows whose labels are no finite numbers, if asked to; where labels are read they are refused otherwise."""
+    flags = {part: rows for part, values in found.labels.items() if (rows := unlabelled(values)).any()}
+    if not drop or any(len(rows) != len(found.x[part]) for part, rows in flags.items()):
+        return found
+    count, total = sum(int(rows.sum()) for rows in flags.values()), sum(map(len, found.x.values()))
+    return _without(found, flags, f"{count:,} of {total:,} rows without a label") if flags else found
+
+
+def _without(found: Source, flags: Mapping[str, Flags], told: str) -> Source:
+    """Leave out flagged rows of some parts of a source.
+
+    Raises:
+        DataError: if that leaves none.
+    """
+    kept = {part: np.flatnonzero(~rows) for part, rows in flags.items()}
     if not all(map(len, kept.values())):
         raise DataError(f"`{found.name}`: {told}, which leaves none. Leave out the columns that are missing instead.")
     x = {part: _take(values, kept.get(part)) for part, values in found.x.items()}
