@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -272,3 +273,15 @@ def test_transformed_values_return_to_their_units(transforms: list[Transform]) -
     back = data.in_units(next(data.batches("train", 40))[0])
     within = 0.5 * 256 / 255 if transforms and isinstance(transforms[0], vd.Dequantize) else 0
     torch.testing.assert_close(back, torch.from_numpy(x).float(), rtol=0, atol=within + 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("transforms", "message"),
+    [
+        ([vd.Binarize], r"`transforms` is the class Binarize; write Binarize\(\)"),
+        (vd.Binarize(), "`transforms` is one Binarize; put it into a list"),
+    ],
+)
+def test_what_is_no_list_of_transforms_is_refused(transforms: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        vd.open("digits", transforms=transforms)

@@ -259,6 +259,8 @@ REFUSED = {
     "free bits that are no number": (lambda: ELBO(free_bits=math.nan), "`free_bits` of ELBO is nan"),
     "penalty": (lambda: L2(ELBO(), weight=-0.1), r"`weight` of L2 is -0\.1; it is a finite number, at least 0"),
     "penalty that is no number": (lambda: L2(ELBO(), weight=math.nan), "`weight` of L2 is nan"),
+    "class of a schedule": (lambda: ELBO(beta=Linear), r"`beta` is the class Linear; write Linear\(\)"),
+    "name of a schedule": (lambda: ELBO(beta="linear"), "`beta` of ELBO is linear; it is a finite number, at least 0"),
     "penalty of a class": (lambda: L2(ELBO), r"`objective` is the class ELBO; write ELBO\(\)"),
     "schedule that is no number": (lambda: Linear(start=math.nan), "`start` of Linear is nan; it is a finite number"),
     "schedule to infinity": (lambda: Exponential(stop=math.inf), "`stop` of Exponential is inf"),

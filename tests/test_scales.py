@@ -10,6 +10,7 @@ from catalogue_likelihoods import LATENT, Constant
 from torch import Tensor, nn
 
 from vaekit import likelihoods
+from vaekit.errors import ConfigError
 from vaekit.likelihoods import ElementScale, FixedScale, OptimalScale
 
 ROWS = 4
@@ -126,3 +127,8 @@ def test_the_parameters_of_an_image_follow_its_channels(float64):
     p = likelihoods.Normal(Constant(output), (2, 2, 3), ElementScale())(torch.zeros(1, LATENT))
     torch.testing.assert_close(p.mean[0], output[:2])
     torch.testing.assert_close(p.stddev[0], (10 * (output[2:] / 10).tanh()).exp())
+
+
+def test_a_class_in_the_place_of_a_scale_is_refused():
+    with pytest.raises(ConfigError, match=r"`scale` is the class SharedScale; write SharedScale\(\)"):
+        likelihoods.Normal(LINEAR, 1, scale=likelihoods.SharedScale)

@@ -259,6 +259,16 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "clip": ({"clip": -1.0}, "`clip` is -1.0"),
     "ema": ({"ema": 1.0}, "`ema` is 1.0"),
     "patience": ({"patience": 0}, "`patience` is 0"),
+    "half an epoch": ({"epochs": 1.5}, "`epochs` is 1.5; it must be a whole number"),
+    "an optimiser": (
+        {"optimizer": SGD([torch.zeros(1)], lr=1.0)},
+        "`optimizer` is a SGD object; it must be what makes",
+    ),
+    "the name of an optimiser": (
+        {"optimizer": "Adam"},
+        "`optimizer` is a str object; .*torch.optim.Adam, or functools",
+    ),
+    "the schedule of a weight": ({"schedule": Linear(steps=2)}, "`schedule` is a Linear object; .*CosineAnnealingLR"),
     "precision": (
         {"precision": "bf16-true"},
         "`precision` is 'bf16-true'; it must be one of 32-true, bf16-mixed, 16-mixed",

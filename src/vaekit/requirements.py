@@ -63,7 +63,7 @@ def _ellipsis(kind: type) -> str:
 
 
 def require_number(owner: object, name: str, value: float, least: float = -math.inf, unit: str = "") -> None:
-    """Refuse what is not finite, or below the least.
+    """Refuse what is no finite number, or below the least.
 
     Arguments:
         owner: whose argument it is.
@@ -75,7 +75,8 @@ def require_number(owner: object, name: str, value: float, least: float = -math.
     Raises:
         ConfigError: naming owner, argument, value and rule.
     """
-    if not (math.isfinite(value) and value >= least):
+    require_object(name, value)
+    if not (hasattr(value, "__float__") and math.isfinite(value) and value >= least):
         rule = "" if least == -math.inf else f", at least {least:g}"
         of = f" of {unit}" if unit else ""
         raise ConfigError(f"`{name}` of {type(owner).__name__} is {value}; it is a finite number{of}{rule}.")

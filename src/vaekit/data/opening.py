@@ -19,6 +19,7 @@ from vaekit.data.splits import plan
 from vaekit.data.transforms import Transform
 from vaekit.data.units import Units
 from vaekit.errors import ConfigError, DataError
+from vaekit.requirements import require_object
 
 
 def open(
@@ -58,6 +59,7 @@ def open(
         >>> print(data.describe().splitlines()[0])
         digits: 1,437 rows to train on, 180 to validate, 180 to test.
     """
+    _require_objects(transforms)
     found = _with_labels(_without_missing(_checked(read(source, options)), drop_missing), drop_missing)
     labels, names = encode_labels(found.labels, found.x, found.label_names)
     facts = _inspected(found)
@@ -76,6 +78,14 @@ def open(
         return data.with_transforms(transforms)
     proposal = data.propose()
     return replace(data.with_transforms(proposal.transforms, proposal.reason), automatic=True)
+
+
+def _require_objects(transforms: Sequence[Transform] | None) -> None:
+    """Refuse a class in the place of a transform, and one transform in the place of several."""
+    if isinstance(transforms, Transform):
+        raise ConfigError(f"`transforms` is one {type(transforms).__name__}; put it into a list.")
+    for transform in transforms or ():
+        require_object("transforms", transform)
 
 
 def _checked(found: Source) -> Source:

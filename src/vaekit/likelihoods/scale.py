@@ -24,6 +24,7 @@ from torch.distributions import Distribution, constraints
 from vaekit.distributions import LocationScale
 from vaekit.distributions.special import bounded
 from vaekit.errors import ConfigError
+from vaekit.requirements import require_object
 from vaekit.sharing import batch_mean
 
 MAX_LOG = 10.0
@@ -238,6 +239,7 @@ def logarithms(raw: Iterable[Tensor], *scales: Scale) -> list[Tensor]:
 
 def as_scale(scale: Scale | float | None, default: Scale, owner: str, power: int | None = None) -> Scale:
     """Read a number as a fixed scale, and nothing as the default; bind it to its owner."""
+    require_object("scale", scale)
     chosen = default if scale is None else scale if isinstance(scale, Scale) else FixedScale(scale)
     chosen.bind(power, owner)
     return chosen

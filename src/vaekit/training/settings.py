@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from vaekit.errors import ConfigError
+from vaekit.schedules import Schedule
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 PRODUCTS = ("highest", "high", "medium")
@@ -83,7 +85,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "devices", "nodes", "log_every", "evaluate_every"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number, at least 1")
+            value = getattr(self, name)
+            _require(isinstance(value, Integral) and int(value) >= 1, name, value, "a whole number, at least 1")
+        _require_factory("optimizer", self.optimizer, "torch.optim.Adam")
+        _require_factory("schedule", self.schedule, "torch.optim.lr_scheduler.CosineAnnealingLR")
         _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
         _require(self.matmul in (None, *PRODUCTS), "matmul", self.matmul, f"one of {', '.join(PRODUCTS)}, or None")
         _require(0 <= self.seed < 2**48, "seed", self.seed, "a whole number from 0 to 2^48 - 1")
@@ -101,6 +106,15 @@ def _class_of(factory: Callable[..., object] | None) -> type:
     """Return the class that a factory makes objects of, as far as it says so."""
     target = next((a for a in getattr(factory, "args", ()) if isinstance(a, type)), getattr(factory, "func", factory))
     return target if isinstance(target, type) else object
+
+
+def _require_factory(name: str, value: object, example: str) -> None:
+    """Refuse an object in the place of what makes one; a schedule of an objective's weight makes no schedule of the loop."""
+    if value is not None and (isinstance(value, Schedule) or not callable(value)):
+        raise ConfigError(
+            f"`{name}` is a {type(value).__name__} object; it must be what makes one, as {example}, or functools.partial of "
+            f"that with its options."
+        )
 
 
 def _require(holds: bool, name: str, value: object, rule: str) -> None:
