@@ -352,11 +352,10 @@ def test_elements_that_are_scored_apart_are_refused(objective, rows, width):
 
 @pytest.mark.parametrize("name", ["prior", "posterior"])
 def test_latents_that_are_drawn_apart_are_refused(name):
-    likelihood = likelihoods.Bernoulli(MLP(LATENT, 4), 4)
-    factors = {"prior": Apart(LATENT), "posterior": Apart(LATENT), "likelihood": likelihood}
     whole = {"prior": priors.StandardNormal(LATENT), "posterior": posteriors.DiagonalNormal(MLP(4, 2 * LATENT))}
+    model = VAE(**{**whole, name: Apart(LATENT)}, likelihood=likelihoods.Bernoulli(MLP(LATENT, 4), 4))
     with pytest.raises(ShapeError, match=f"The {name} returned Normal, .*Independent of it over 1 dimension"):
-        ELBO()(VAE(**{**factors, **{n: factor for n, factor in whole.items() if n != name}}), torch.ones(4, 4))
+        ELBO()(model, torch.ones(4, 4))
 
 
 WIDTHS = {

@@ -74,8 +74,7 @@ def fit(
     with Claim(folder) as claim, torch.random.fork_rng([]):
         fabric = make_fabric(chosen)
         place = by_first(fabric, partial(claim.take, resume))
-        if place.resumes and folder is not None:
-            by_first(fabric, partial(refuse_other_objective, folder, objective))
+        by_first(fabric, partial(refuse_other_objective, folder if place.resumes else None, objective))
         keep = partial(write_config, folder, model, objective, dataset, chosen, config or {})
         trainer = None
         try:

@@ -155,14 +155,16 @@ def write_config(
         live(folder / LIVE, title_of(data, folder), settings.figures_every)
 
 
-def refuse_other_objective(folder: Path, objective: Objective) -> None:
+def refuse_other_objective(folder: Path | None, objective: Objective) -> None:
     """Refuse to go on with a run by another objective: its losses, and its best checkpoints, would be of two.
 
-    A function that cannot be described is taken for the run's own.
+    A function that cannot be described is taken for the run's own. There is no folder where no run goes on.
 
     Raises:
         RunError: naming both.
     """
+    if folder is None:
+        return
     kept, given = read_yaml(folder, MODEL).get("objective"), describe_or_none(objective)
     if kept is not None and given is not None and kept != given:
         raise RunError(
