@@ -155,5 +155,5 @@ def test_rows_without_a_label_are_left_out_or_refused(factors: int) -> None:
     assert sorted(data.train.x[:, 0].tolist()) == [2.0 * i for i in range(30) if i not in (3, 7)]
     assert "Left out: 1 of 30 rows has missing" in data.about.notes[0]
     assert "Left out: 1 of 29 rows without a label." in data.about.notes[0]
-    with pytest.raises(DataError, match="30 of 30 rows without a label, which leaves none"):
+    with pytest.raises(DataError, match=r"30 of 30 rows without a label, which leaves none\. Give the data without"):
         vd.open((np.arange(60.0).reshape(30, 2), np.full(30, np.nan)), drop_missing=True)

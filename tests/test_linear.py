@@ -225,6 +225,12 @@ def test_what_the_user_wants_of_products_is_done(wish: str) -> None:
     assert count(lambda: layer(torch.ones(2, 3))) == 1
 
 
+def test_models_are_fitted_and_judged_whatever_settings_chose_the_precision() -> None:
+    model = tiny_model()
+    with newer_precision():
+        assert count(lambda: vk.fit(model, vk.objectives.ELBO(), tiny_data(), epochs=1, **QUIET).evaluate()) == 0
+
+
 @pytest.mark.parametrize("change", [nn.Module.double, lambda layer: copy.deepcopy(layer).to("meta")])
 def test_other_types_and_devices_stay_with_torch(change: Callable[[nn.Module], nn.Module]) -> None:
     layer = change(Linear(3, 3))

@@ -336,18 +336,18 @@ class Apart(nn.Module):
         self.features = features
 
     def forward(self, *given: Tensor) -> Normal:
-        lead = given[0].shape[:-1] if given else ()
-        return Normal(torch.zeros(*lead, self.features, requires_grad=True), 1.0)
+        return Normal(torch.zeros(*(given[0].shape[:-1] if given else ()), self.features, requires_grad=True), 1.0)
 
 
 @pytest.mark.parametrize("objective", [ELBO(), ELBO(samples=3), IWAE(3)])
 @pytest.mark.parametrize("rows", [1, 4, 5])
 @pytest.mark.parametrize("width", [1, 4])
 def test_elements_that_are_scored_apart_are_refused(objective, rows, width):
-    posterior = posteriors.DiagonalNormal(MLP(width, 2 * LATENT))
-    model = VAE(priors.StandardNormal(LATENT), posterior, Apart(width))
+    model = VAE(priors.StandardNormal(LATENT), posteriors.DiagonalNormal(MLP(width, 2 * LATENT)), Apart(width))
     with pytest.raises(ShapeError, match=r"of the likelihood's Normal .*Independent of it over 1 dimension, those"):
         objective(model, torch.ones(rows, width))
+    with pytest.raises(ShapeError, match="Normal"):
+        model.log_joint(torch.ones(rows, width), torch.zeros(rows, LATENT))
 
 
 @pytest.mark.parametrize("name", ["prior", "posterior"])

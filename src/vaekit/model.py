@@ -40,14 +40,7 @@ class Trace(NamedTuple):
         Raises:
             ShapeError: if the likelihood scores elements of an example apart.
         """
-        values: Tensor = self.likelihood.log_prob(x)
-        if values.shape != self.z.shape[:-1]:
-            raise ShapeError(
-                f"`log_prob` of the likelihood's {type(self.likelihood).__name__} has shape {tuple(values.shape)}; one number an "
-                f"example and draw has shape {tuple(self.z.shape[:-1])}. Return torch.distributions.Independent of it over "
-                f"{x.ndim - 1} dimension{'s' * (x.ndim > 2)}, those of an event, so that its elements are added up."
-            )
-        return values
+        return _scored(self.likelihood, x, self.z)
 
 
 class VAE(nn.Module):
@@ -104,8 +97,12 @@ class VAE(nn.Module):
         return Trace(z, posterior, self.prior(*context), self.likelihood(z, *context))
 
     def log_joint(self, x: Tensor, z: Tensor, *context: Tensor) -> Tensor:
-        """Compute log p(x, z) in nats, shape (*S, B), for data (B, *event) and latents (*S, B, D)."""
-        return cast(Tensor, self.prior(*context).log_prob(z) + self.likelihood(z, *context).log_prob(x))
+        """Compute log p(x, z) in nats, shape (*S, B), for data (B, *event) and latents (*S, B, D).
+
+        Raises:
+            ShapeError: if the likelihood scores elements of an example apart.
+        """
+        return cast(Tensor, self.prior(*context).log_prob(z) + _scored(self.likelihood(z, *context), x, z))
 
     @torch.no_grad()
     def sample(
@@ -167,6 +164,18 @@ class VAE(nn.Module):
     def _emit(self, z: Tensor, context: Sequence[Tensor], mean: bool) -> Tensor:
         likelihood = self.likelihood(z, *context)
         return cast(Tensor, likelihood.mean if mean else likelihood.sample())
+
+
+def _scored(likelihood: Distribution, x: Tensor, z: Tensor) -> Tensor:
+    """Compute log p(x|z), shape (*S, B), and refuse another shape, which averages over examples would hide."""
+    values: Tensor = likelihood.log_prob(x)
+    if values.shape != z.shape[:-1]:
+        raise ShapeError(
+            f"`log_prob` of the likelihood's {type(likelihood).__name__} has shape {tuple(values.shape)}; one number an "
+            f"example and draw has shape {tuple(z.shape[:-1])}. Return torch.distributions.Independent of it over "
+            f"{x.ndim - 1} dimension{'s' * (x.ndim > 2)}, those of an event, so that its elements are added up."
+        )
+    return values
 
 
 @contextmanager

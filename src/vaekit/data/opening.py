@@ -121,7 +121,8 @@ def _without_missing(found: Source, drop: bool) -> Source:
     told = tell_missing(flags, sum(map(len, found.x.values())), found.column_names)
     if not drop:
         raise DataError(f"`{found.name}`: {told}. Leave these rows out with drop_missing=True, or fill them in before.")
-    return _without(found, {part: rows for part, (rows, _) in flags.items()}, told)
+    rows = {part: flagged for part, (flagged, _) in flags.items()}
+    return _without(found, rows, told, "Leave out the columns that are missing instead.")
 
 
 def _with_labels(found: Source, drop: bool) -> Source:
@@ -130,10 +131,11 @@ def _with_labels(found: Source, drop: bool) -> Source:
     if not drop or any(len(rows) != len(found.x[part]) for part, rows in flags.items()):
         return found
     count, total = sum(int(rows.sum()) for rows in flags.values()), sum(map(len, found.x.values()))
-    return _without(found, flags, f"{count:,} of {total:,} rows without a label") if flags else found
+    told = f"{count:,} of {total:,} rows without a label"
+    return _without(found, flags, told, "Give the data without labels.") if flags else found
 
 
-def _without(found: Source, flags: Mapping[str, Flags], told: str) -> Source:
+def _without(found: Source, flags: Mapping[str, Flags], told: str, wayout: str) -> Source:
     """Leave out flagged rows of some parts of a source.
 
     Raises:
@@ -141,7 +143,7 @@ def _without(found: Source, flags: Mapping[str, Flags], told: str) -> Source:
     """
     kept = {part: np.flatnonzero(~rows) for part, rows in flags.items()}
     if not all(map(len, kept.values())):
-        raise DataError(f"`{found.name}`: {told}, which leaves none. Leave out the columns that are missing instead.")
+        raise DataError(f"`{found.name}`: {told}, which leaves none. {wayout}")
     x = {part: _take(values, kept.get(part)) for part, values in found.x.items()}
     labels = {part: values[kept[part]] if part in kept else values for part, values in found.labels.items()}
     return replace(found, x=x, labels=labels, report=f"{found.report} Left out: {told}.".strip())
