@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import paint, paint_celeba, paint_ten
 from shell import done, fitted, refused
 
 HEADER = ["size, in m", "colour", "sold", "count"]
@@ -40,6 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty folder beside the runs."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return home / "runs"
 
 
@@ -73,6 +75,31 @@ def test_other_data_whose_parts_are_set_apart_keeps_them(home: Path, tmp_path: P
     for split, rows in (((), 8), (("--split=test",), 3)):
         said = done("encode", runs / "vectors", f"--data={tmp_path / 'parts'}", *split).out
         assert f"{rows} rows of shape (2,)" in said
+
+
+@pytest.mark.parametrize("faces", [False, True])
+def test_images_of_any_size_and_mode_become_the_models(faces: bool, tmp_path: Path, runs: Path) -> None:
+    if faces:
+        files = paint_celeba(tmp_path / "own", [0, 0, 1, 2]) / "img_align_celeba/img_align_celeba"
+    else:
+        files = paint_ten(tmp_path / "own")
+        paint(files / "another.png", (21, 32))
+    run = fitted(tmp_path / "run", f"--data={tmp_path / 'own'}", "--data.transforms=[]")
+    shutil.copytree(files, tmp_path / "other", ignore=shutil.ignore_patterns("another.png"))
+    codes = {}
+    for name, words in {"own": ["--split=all"], "other": [f"--data={tmp_path / 'other'}"]}.items():
+        done("encode", run, *words, f"--out={tmp_path / name}.npy")
+        codes[name] = np.load(tmp_path / f"{name}.npy")
+    np.testing.assert_allclose(codes["other"], codes["own"][: len(codes["other"])], rtol=1e-5, atol=1e-6)
+    paint(tmp_path / "grey" / "0.png", (7, 9), "L")
+    done("score", run, f"--data={tmp_path / 'grey'}", "--samples=1", f"--out={tmp_path / 'grey.csv'}")
+
+
+def test_images_are_decoded_for_a_model_of_arrays(tmp_path: Path, runs: Path) -> None:
+    np.save(tmp_path / "arrays.npy", np.random.default_rng(0).integers(0, 256, (40, 1, 6, 7), dtype=np.uint8))
+    run = fitted(tmp_path / "run", f"--data={tmp_path / 'arrays.npy'}")
+    paint_ten(tmp_path / "images")
+    assert "10 rows of shape (1, 6, 7)" in done("reconstruct", run, f"--data={tmp_path / 'images'}").out
 
 
 def test_words_keep_their_numbers(home: Path, runs: Path) -> None:

@@ -185,6 +185,7 @@ def describe_events(data: Dataset) -> dict[str, Any]:
         "shape": list(data.event_shape),
         "scale": data.facts.scale,
         "units": None if data.about.units is None else asdict(data.about.units),
+        "decoding": spec.describe(data.about.decoding),
         "column_names": list(data.column_names),
         "label_names": list(data.label_names),
         "context": sum(c.shape[1] for c in data.train.context),

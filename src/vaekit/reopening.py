@@ -1,6 +1,7 @@
 """The data of a run, opened again; or other data, read and transformed as the run's own was, but cut into splits only if asked.
 
-Data that a model was not fitted to has no training rows, so nothing is held out of it: it is opened whole.
+Data that a model was not fitted to has no training rows, so nothing is held out of it: it is opened whole. Image files of any
+size are decoded to the model's images, by the crop by which its own were.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from vaekit import data as data_room
 from vaekit.data.dataset import Dataset
 from vaekit.data.reading import Opened, read, settled
+from vaekit.data.source import Decoding, Options
 from vaekit.data.units import Units
 from vaekit.errors import ConfigError, DataError, ShapeError
 
@@ -43,12 +45,14 @@ def reopen(
         return None
     else:
         units = Units(**events["units"]) if data is not None and events.get("units") else None
-        found = _first_that_suits(_ways(settings, data, whole), units)
+        found = _first_that_suits(_ways(settings, events, data, whole), units)
     _refuse_other_events(found, events)
     return found
 
 
-def _ways(settings: Mapping[str, Any], data: Opened | None, whole: bool) -> Iterator[dict[str, Any]]:
+def _ways(
+    settings: Mapping[str, Any], events: Mapping[str, Any], data: Opened | None, whole: bool
+) -> Iterator[dict[str, Any]]:
     """Yield the arguments by which to open data, those to be tried first at first.
 
     Other data may be of a kind that does not take the run's options, and a source may set parts apart itself.
@@ -56,12 +60,20 @@ def _ways(settings: Mapping[str, Any], data: Opened | None, whole: bool) -> Iter
     asked = dict(settings) if data is None else {**settings, "source": data}
     if whole:
         asked |= {"validation": None, "test": None}
-    options = [settings.get("options")]
-    if data is not None and options != [None]:
-        options.append(None)
-    for chosen in options:
+    for chosen in _options(settings.get("options"), events, data):
         for uncut in UNCUT if whole else ({},):
             yield {**asked, "options": chosen, **uncut}
+
+
+def _options(own: Options | None, events: Mapping[str, Any], data: Opened | None) -> list[Options | None]:
+    """Return the options by which to read data: the run's own, and for other data those by which its images become the model's."""
+    if data is None:
+        return [own]
+    decoding, shape = events.get("decoding"), tuple(events.get("shape") or ())
+    if decoding is None and len(shape) == 3 and shape[0] in (1, 3):
+        decoding = Decoding().settled(shape)
+    options = [decoding or own] if own is None or isinstance(own, Decoding) else [own, decoding]
+    return [*(option for option in options if option is not None), None]
 
 
 def _first_that_suits(ways: Iterator[dict[str, Any]], units: Units | None) -> Dataset:
@@ -97,5 +109,6 @@ def _refuse_other_events(data: Dataset, events: Mapping[str, Any]) -> None:
         )
     if shape is not None and data.event_shape != tuple(shape):
         raise ShapeError(
-            f"The events of `{data.name}` have shape {data.event_shape}, but the model's have {tuple(shape)}."
+            f"The events of `{data.name}` have shape {data.event_shape}, but the model's have {tuple(shape)}. Give rows "
+            f"of that shape."
         )

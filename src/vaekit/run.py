@@ -249,7 +249,7 @@ def load(
     run = Run(restored, objective, None, folder)
     load_weights(run, checkpoint)
     if reopen or data is not None:
-        run.data = reopen_data(rebuilt(folder, kept.get("data") or {}), kept.get("events") or {}, data, whole)
+        run.data = reopen_data(*(rebuilt(folder, kept.get(part) or {}) for part in ("data", "events")), data, whole)
     restored.eval()
     return run
 

@@ -23,7 +23,7 @@ from vaekit.data.batches import Loader
 from vaekit.data.describe import Facts, chunks, sample, tell
 from vaekit.data.propose import Proposal, propose, suited
 from vaekit.data.resident import ResidentLoader
-from vaekit.data.source import Array, Stored
+from vaekit.data.source import Array, Decoding, Stored
 from vaekit.data.splits import PARTS
 from vaekit.data.transforms import Dequantize, Standardize, Transform
 from vaekit.data.units import Units
@@ -71,6 +71,7 @@ class About:
         column_names: for a table, the name of each column.
         notes: what else the user is told.
         units: how the values were stored and read, before what is made once.
+        decoding: how image files became arrays, with nothing left open.
     """
 
     name: str
@@ -80,6 +81,7 @@ class About:
     column_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     units: Units | None = None
+    decoding: Decoding | None = None
 
 
 @dataclass(frozen=True, repr=False)

@@ -61,7 +61,7 @@ def read_hub(name: str, decoding: Decoding) -> Source:
     if len(chosen.data) > 1:
         together = np.concatenate(list(x.values())).astype(np.float64)
         kinds = tuple(map(kind_of, together.T))
-    return _source(name, chosen, x, labels, kinds, report)
+    return _source(name, chosen, x, labels, kinds, decoding, report)
 
 
 def stream_hub(name: str | Path, decoding: Decoding) -> Source:
@@ -94,7 +94,7 @@ def stream_hub(name: str | Path, decoding: Decoding) -> Source:
     labels: dict[str, Array] = {}
     if label := chosen.label:
         labels = {part: shards.column(label) for part, shards in parts.items()}
-    return _source(str(name), chosen, x, labels, (), report)
+    return _source(str(name), chosen, x, labels, (), decoding, report)
 
 
 @dataclass(frozen=True)
@@ -184,6 +184,7 @@ def _source(
     x: Mapping[str, Stored],
     labels: Mapping[str, Array],
     kinds: tuple[Column, ...],
+    decoding: Decoding,
     report: str,
 ) -> Source:
     """Put a source together; a split whose labels are withheld, which the hub writes as -1, has none."""
@@ -195,6 +196,7 @@ def _source(
         label_names=chosen.label_names if given else (),
         columns=kinds,
         column_names=chosen.data if len(chosen.data) > 1 else (),
+        decoding=decoding.settled(next(iter(x.values())).shape[1:]) if chosen.is_image else None,
         report=" ".join(filter(None, (chosen.note, report))),
     )
 

@@ -69,7 +69,7 @@ def open(
         found, facts = _made_once(found, facts, transform)
     splits = _splits(found, labels, {"validation": validation, "test": test}, seed, len(names) if context else None)
     asked = {"validation": validation, "test": test, "seed": seed, "context": context, "drop_missing": drop_missing}
-    about = About(found.name, facts, names, found.columns, found.column_names, (found.report,), units)
+    about = About(found.name, facts, names, found.columns, found.column_names, (found.report,), units, found.decoding)
     parts = splits["train"], splits["validation"], splits["test"]
     if found.words is not None:
         options = replace(options if isinstance(options, Table) else Table(), words=found.words)

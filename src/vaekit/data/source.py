@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
@@ -69,6 +69,12 @@ class Decoding:
                 f"Decoding has `size` {self.size} and `channels` {self.channels}; a size is a side or (height, width), and "
                 f"channels are 1 (grey) or 3 (colour)."
             )
+
+    def settled(self, shape: tuple[int, ...]) -> Decoding:
+        """Return the decoding that gives images of shape (C, H, W) whatever the images are, from any folder."""
+        channels, height, width = shape
+        cache = None if self.cache is None else self.cache.expanduser().absolute()
+        return replace(self, size=(height, width), channels=channels, cache=cache)
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,7 @@ class Source:
         columns: for a table, the kind of each column (`vaekit.likelihoods.columns`); empty otherwise.
         column_names: for a table, the name of each column.
         words: for a table, the words of each column of words, in the order of their numbers; None for other sources.
+        decoding: for image files, how they became arrays, with nothing left open; None for other sources.
         units: how the values that a model was fitted to were read, for other data that it is to be given; None detects it.
         report: a sentence or two on how the data was had and what was decided (an axis moved, a column taken as labels, the
             rate of decoding), told to the user.
@@ -158,5 +165,6 @@ class Source:
     columns: tuple[Column, ...] = ()
     column_names: tuple[str, ...] = ()
     words: Mapping[str, tuple[str, ...]] | None = None
+    decoding: Decoding | None = None
     units: Units | None = None
     report: str = ""
