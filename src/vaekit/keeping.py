@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import yaml
 from filelock import FileLock, Timeout
@@ -21,6 +22,7 @@ from vaekit.errors import ConfigError, RunError, VaekitError
 from vaekit.files import write_text
 from vaekit.model import VAE
 from vaekit.objectives import Objective
+from vaekit.objectives.named import Named
 from vaekit.report import LIVE, has_live_page, live, title_of
 from vaekit.training import Settings
 from vaekit.training.saving import CHECKPOINTS, LAST
@@ -143,7 +145,7 @@ def write_config(
     built = {
         "vaekit": vaekit.__version__,
         "model": describe_model(model),
-        "objective": describe_or_none(objective),
+        "objective": describe_objective(objective),
         "data": describe_data(data.opened_by),
         "events": describe_events(data),
     }
@@ -158,18 +160,19 @@ def write_config(
 def refuse_other_objective(folder: Path | None, objective: Objective) -> None:
     """Refuse to go on with a run by another objective: its losses, and its best checkpoints, would be of two.
 
-    A function that cannot be described is taken for the run's own. There is no folder where no run goes on.
+    A function of the same name is taken for the run's own. There is no folder where no run goes on.
 
     Raises:
         RunError: naming both.
     """
     if folder is None:
         return
-    kept, given = read_yaml(folder, MODEL).get("objective"), describe_or_none(objective)
-    if kept is not None and given is not None and kept != given:
+    kept = read_yaml(folder, MODEL)
+    if kept.get("objective") not in (None, describe_objective(objective)):
         raise RunError(
-            f"`objective` is {objective}, and the run in `{folder}` was fitted by {rebuilt(folder, kept)}, which its losses and "
-            f"best checkpoints are of. Resume it by that, or fit another run, from this one's model where its weights are wanted."
+            f"`objective` is {objective}, and the run in `{folder}` was fitted by {rebuilt_objective(folder, kept)}, which its "
+            f"losses and best checkpoints are of. Resume it by that, or fit another run, from this one's model where its weights "
+            f"are wanted."
         )
 
 
@@ -194,12 +197,35 @@ def describe_events(data: Dataset) -> dict[str, Any]:
 
 
 def describe_model(model: nn.Module) -> dict[str, Any] | None:
-    """Describe a model, or return None where its description would not rebuild it."""
-    described = describe_or_none(model)
+    """Describe a model; return None, and warn, where its description would not rebuild it."""
+    reason = "The arguments that its parts keep make a model of other weights."
     try:
-        return described if described and spec.rebuilds(model, described) else None
-    except (ConfigError, TypeError):
-        return None
+        described: dict[str, Any] = spec.describe(model)
+        if spec.rebuilds(model, described):
+            return described
+    except (ConfigError, TypeError) as error:
+        reason = str(error)
+    warnings.warn(f"vaekit.load will need a model like this one, as `model=`. {reason}", UserWarning, stacklevel=5)
+    return None
+
+
+def describe_objective(objective: Objective) -> dict[str, Any]:
+    """Describe an objective, by its name alone where it is a function or keeps its arguments in no attributes."""
+    described = describe_or_none(objective)
+    return described if described and "factory" not in described else describe_or_none(Named.of(objective)) or {}
+
+
+def rebuilt_objective(folder: Path, kept: Mapping[str, Any]) -> Objective:
+    """Build the objective that a run's `model.yaml` describes; its name alone, where its class cannot be imported.
+
+    Raises:
+        RunError: if the description does not fit the class.
+    """
+    described = kept.get("objective") or spec.describe(Named("unknown"))
+    try:
+        return cast(Objective, rebuilt(folder, described))
+    except ConfigError:
+        return Named(str(described.get("class_path")))
 
 
 def describe_or_none(value: object) -> dict[str, Any] | None:

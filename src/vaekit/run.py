@@ -21,16 +21,16 @@ from vaekit.data.splits import PARTS
 from vaekit.errors import RunError
 from vaekit.evaluation import Evaluation, evaluate
 from vaekit.files import write_text
-from vaekit.keeping import CONFIG, MODEL, read_yaml, rebuilt
+from vaekit.keeping import CONFIG, MODEL, read_yaml, rebuilt, rebuilt_objective
 from vaekit.model import VAE
-from vaekit.objectives import ELBO, Objective
+from vaekit.objectives import Objective
 from vaekit.reopening import reopen as reopen_data
 from vaekit.report import report as write_report
 from vaekit.report import title_of
 from vaekit.training import Progress
 from vaekit.training.checkpoint import load as load_checkpoint
 from vaekit.training.recorder import METRICS, RATES, History, read_table
-from vaekit.training.saving import CHECKPOINTS, LAST, weights
+from vaekit.training.saving import CHECKPOINTS, LAST, refuse_other_weights, weights
 
 Span: TypeAlias = tuple[float, float]
 EVALUATED_AT_ONCE, SUFFIX = 256, ".safetensors"
@@ -42,7 +42,7 @@ class Run:
 
     Attributes:
         model: the model, with the weights of the best checkpoint by validation loss where one was kept, else of the last step.
-        objective: what it was fitted by.
+        objective: what it was fitted by; its name alone where the run was loaded and cannot rebuild it.
         data: the data it was fitted to; None where the run was loaded and its data was only in memory.
         folder: where the run is kept; None if it is not.
         progress: where training stands; None for a run that was loaded.
@@ -245,11 +245,11 @@ def load(
     if model is None and not kept.get("model"):
         raise RunError(f"The run in `{folder}` holds a model that could not be described. Give one like it: `model=`.")
     restored = model or cast(VAE, rebuilt(folder, kept["model"]))
-    objective = rebuilt(folder, kept["objective"]) if kept.get("objective") else ELBO()
-    run = Run(restored, objective, None, folder)
+    run = Run(restored, rebuilt_objective(folder, kept), None, folder)
     load_weights(run, checkpoint)
     if reopen or data is not None:
-        run.data = reopen_data(*(rebuilt(folder, kept.get(part) or {}) for part in ("data", "events")), data, whole)
+        opened_by, events = (rebuilt(folder, kept.get(part) or {}) for part in ("data", "events"))
+        run.data = reopen_data(opened_by, events, data, whole)
     restored.eval()
     return run
 
@@ -273,10 +273,9 @@ def take_weights(run: Run, tree: Mapping[str, Any], name: str) -> None:
     Raises:
         RunError: if it is of another model.
     """
-    try:
-        run.model.load_state_dict(weights(tree))
-    except (RuntimeError, KeyError) as error:
-        raise RunError(f"`{name}` of `{run.folder}` was written by another model: {error}") from error
+    kept = weights(tree)
+    refuse_other_weights(run.model, kept, run.needs_folder() / CHECKPOINTS / name)
+    run.model.load_state_dict(kept)
     run.checkpoint, run.taken = name.removesuffix(SUFFIX), run.step
 
 

@@ -151,8 +151,15 @@ def import_object(path: str) -> Any:
             return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
-            f"The configuration names `{path}`, which cannot be imported ({error}). Put its module on the Python path."
+            f"The configuration names `{path}`, which cannot be imported ({error}). {_way_to_import(module)}"
         ) from error
+
+
+def _way_to_import(module: str) -> str:
+    """Say how what is in a module can be imported; that of a program or notebook that was run cannot by another."""
+    if module != "__main__":
+        return "Put its module on the Python path."
+    return "Define it in a module that programs import, or give `vaekit.load` a model like the run's, as `model=`."
 
 
 def _describe_object(value: object) -> dict[str, Plain]:

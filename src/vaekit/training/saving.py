@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from vaekit.data.describe import listed
 from vaekit.errors import RunError
 from vaekit.training import checkpoint
 from vaekit.training.meter import Reading, Row
@@ -130,13 +131,14 @@ class Saver:
                 f"`{path}` lies after batch {batch} of an epoch of {before}, and an epoch would now have {now}. Resume with the "
                 f"`batch_size` and the data that the run had; they can be changed between epochs."
             )
+        refuse_other_weights(trainer.model, tree["model"], path)
         try:
             _take_weights(trainer.model, tree["model"])
             _take_state(trainer.optimizer, tree["optimizer"])
             if trainer.schedule is not None:
                 trainer.schedule.load_state_dict(tree["schedule"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise RunError(f"`{path}` was written by another model or optimiser: {error}") from error
+            raise RunError(f"`{path}` was written by another optimiser or schedule: {error}") from error
         if trainer.step.average is not None:
             average = trainer.step.average
             average.averages = [
@@ -179,6 +181,26 @@ def weights(tree: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     if tree["average"]:
         model.update(zip(tree["parameters"], tree["average"], strict=True))
     return model
+
+
+def refuse_other_weights(model: nn.Module, kept: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Refuse the weights of another model.
+
+    Arguments:
+        model: the model that they are for.
+        kept: the weights, by name.
+        path: the checkpoint that they are from.
+
+    Raises:
+        RunError: naming those that differ.
+    """
+    there, here = ({name: str(tuple(t.shape)) for name, t in its.items()} for its in (kept, model.state_dict()))
+    names = [name for name in {**here, **there} if here.get(name) != there.get(name)]
+    if names:
+        which = listed([f"{name} ({there.get(name, 'none')}, here {here.get(name, 'none')})" for name in names])
+        raise RunError(
+            f"`{path}` was written by another model: of other shapes are {which}. Give a model like the one that was fitted."
+        )
 
 
 def _take_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
