@@ -78,6 +78,16 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], dict[str, Any], tuple[str, ...]]
     "missing labels": (just((VECTORS, np.full(12, np.nan))), {}, ("`labels` are missing", "12 places")),
     "labels that are objects": (just((VECTORS, np.array([None] * 12))), {}, ("`labels` are of type object",)),
     "free text": (saved("t.csv", WORDS), {}, ("free text in id", "Table(ignore=('id',))")),
+    "decimal commas": (
+        saved("t.csv", "a;b\n0,5;x\n;y\n1;x\n"),
+        {},
+        ("The column 'a' of `", "numbers with commas, such as 0,5. Write points"),
+    ),
+    "column of data that is not there": (
+        saved("t.csv", "a,b\n1,2\n"),
+        {"options": vd.Table(columns=("b", "c"))},
+        ("no column 'c'", "a, b"),
+    ),
     "no columns left": (saved("t.csv", "a\n1\n"), {"options": vd.Table(ignore=("a",))}, ("no columns of data",)),
     "column that is not there": (saved("t.csv", "a,b\n1,2\n"), {"options": vd.Table(label="c")}, ("'c'", "a, b")),
     **{
@@ -191,6 +201,8 @@ def test_impossible_rectangles_are_refused(arguments: dict[str, int]) -> None:
 def test_unknown_kinds_of_columns_are_refused() -> None:
     with pytest.raises(ConfigError, match="'age' is 'number'; a column is real, positive, binary, categorical, count"):
         vd.Table(kinds={"age": "number"})  # type: ignore[dict-item]
+    with pytest.raises(ConfigError, match=r"`columns` of Table has 'age', which `ignore` or `label` has too"):
+        vd.Table(columns=("age",), label="age")
 
 
 def test_unknown_splits_are_refused() -> None:

@@ -241,6 +241,8 @@ TEXT = "size,word,class\n" + "".join(f"{a},{b},{c}\n" for a, b, c in zip(*COLUMN
         (vd.Table(label="word"), ("size", "class"), ["a", "b", "c", "a", "b", "c"]),
         (vd.Table(label=""), ("size", "word", "class"), None),
         (vd.Table(ignore=("class",)), ("size", "word"), None),
+        (vd.Table(columns=("size", "class")), ("size", "class"), None),
+        (vd.Table(columns=("size",), label="word"), ("size",), ["a", "b", "c", "a", "b", "c"]),
     ],
 )
 def test_a_column_is_taken_as_labels(
@@ -267,6 +269,12 @@ def test_parquet_with_missing_words_and_several_types(tmp_path: Path) -> None:
     data = vd.open(saved("t.parquet", columns)(tmp_path), drop_missing=True, transforms=(), validation=0, test=0)
     assert data.columns == (Binary(), Binary(), Count())
     assert np.asarray(data.train.x).tolist() == [[0, 1, 1], [1, 1, 3], [0, 1, 0]]
+
+
+def test_columns_that_are_left_out_may_hold_anything(tmp_path: Path) -> None:
+    path = saved("t.parquet", {"a": [1.5, -2.0], "nested": [[1], [2, 3]]})(tmp_path)
+    for options in (vd.Table(ignore=("nested",)), vd.Table(columns=("a",))):
+        assert vd.open(path, options=options, validation=0, test=0).column_names == ("a",)
 
 
 def test_standardisation_of_a_table_leaves_counts_and_categories_alone(tmp_path: Path) -> None:

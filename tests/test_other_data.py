@@ -133,12 +133,27 @@ def test_words_come_out_as_words(command: str, runs: Path) -> None:
         ),
         ("7 8", HEADER, "column 'colour' of other.csv holds numbers, but the model's holds blue, green, red"),
         ("red", ["count", "size, in m", "sold", "colour"], "holds red; the model was fitted to only numbers"),
-        ("red", ["size, in m", "colour", "sold", "stock"], "are size, in m, colour, sold, stock; the model's are size"),
+        (
+            "red",
+            ["size, in m", "colour", "sold", "stock"],
+            "has no column 'count'. Its columns are: size, in m, colour, sold,",
+        ),
     ],
 )
 def test_tables_that_do_not_suit_the_model(colours: str, columns: list[str], told: str, runs: Path) -> None:
     other = table(Path("other.csv"), colours, 6, columns)
     assert told in refused("evaluate", runs / "table", f"--data={other}").replace("`", "")
+
+
+def test_columns_are_found_by_name(home: Path, runs: Path) -> None:
+    with (home / "table.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    with Path("other.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([[*header[::-1], "id"], *([*row[::-1], f"no {i}"] for i, row in enumerate(rows))])
+    done("encode", runs / "table", "--split=all", "--out=own.npy")
+    done("encode", runs / "table", "--data=other.csv", "--out=other.npy")
+    np.testing.assert_allclose(np.load("other.npy"), np.load("own.npy"), rtol=1e-5, atol=1e-6)
 
 
 def test_classes_that_the_model_does_not_know_are_refused(runs: Path) -> None:

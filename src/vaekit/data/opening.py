@@ -72,7 +72,9 @@ def open(
     about = About(found.name, facts, names, found.columns, found.column_names, (found.report,), units, found.decoding)
     parts = splits["train"], splits["validation"], splits["test"]
     if found.words is not None:
-        options = replace(options if isinstance(options, Table) else Table(), words=found.words)
+        options = replace(
+            options if isinstance(options, Table) else Table(), words=found.words, columns=found.column_names
+        )
     data = Dataset(about, *parts, once, opened_by=settled({"source": source, "options": options, **asked}))
     if transforms is not None:
         return data.with_transforms(transforms)

@@ -108,13 +108,15 @@ class Table:
     Attributes:
         label: the column of labels; None takes a column called label, class or target, and "" keeps all columns as data.
         ignore: columns that are left out.
+        columns: the columns of data, in their order; all others but the label are left out then. None takes all. What is
+            opened says it, so that other data may have more columns, in another order, than a model was fitted to.
         words: the words of each column of words, in the order of their numbers; None numbers those that there are in sorted
             order. What is opened says it, so that other data is read with the numbers that a model was fitted to.
         kinds: the kind of a column, where the detected one is wrong: real, positive, binary, categorical or count. Whole
             numbers that are categorical are treated as words.
 
     Raises:
-        ConfigError: for a kind that there is not.
+        ConfigError: for a kind that there is not, or a column that is to be data and something else.
 
     Example:
         Regions that are numbered: `Table(kinds={"region": "categorical"})`.
@@ -122,11 +124,17 @@ class Table:
 
     label: str | None = None
     ignore: tuple[str, ...] = ()
+    columns: tuple[str, ...] | None = None
     words: Mapping[str, tuple[str, ...]] | None = None
     kinds: Mapping[str, Kind] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ignore", tuple(self.ignore))
+        if self.columns is not None:
+            object.__setattr__(self, "columns", tuple(self.columns))
+            for name in self.columns:
+                if name in (*self.ignore, self.label):
+                    raise ConfigError(f"`columns` of Table has {name!r}, which `ignore` or `label` has too.")
         for name, kind in self.kinds.items():
             if kind not in get_args(Kind):
                 raise ConfigError(f"`kinds` says that {name!r} is {kind!r}; a column is {', '.join(get_args(Kind))}.")

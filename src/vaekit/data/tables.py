@@ -16,9 +16,10 @@ The user may say otherwise: the kind that is asked for is taken, if the values f
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +33,10 @@ from vaekit.likelihoods.columns import Binary, Categorical, Column, Count, Posit
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Values: TypeAlias = Floats | list[str | None]
+Raw = TypeVar("Raw")
 BLANK = ("", "na", "n/a", "nan", "null", "none", "?")
 LABELS = ("label", "class", "target")
+DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
 LARGEST_COUNT, FEW_WORDS = 10_000, 20
 KINDS: dict[Kind, Column] = {"real": Real(), "positive": Positive(), "binary": Binary(), "count": Count()}
 
@@ -60,7 +63,7 @@ def read_csv(path: Path, options: Table) -> Source:
         if len(set(names)) < width:
             raise DataError(f"`{path}` names a column twice: {', '.join(names)}. Give each its own name.")
         fields = list(zip(*(line for _, line in lines[named:]), strict=True)) or [()] * width
-    return _from_columns(path, dict(zip(names, map(_parsed, fields), strict=True)), options)
+    return _from_columns(path, dict(zip(names, fields, strict=True)), _parsed, options)
 
 
 def read_parquet(path: Path, options: Table) -> Source:
@@ -75,10 +78,7 @@ def read_parquet(path: Path, options: Table) -> Source:
         raise DataError(f"`{path}` needs pyarrow to be read. Install it: pip install 'vaekit[tables]'.") from error
     with reading(path, "a Parquet table"):
         table = parquet.ParquetFile(path).read()
-        columns = {
-            name: _from_arrow(name, column) for name, column in zip(table.column_names, table.columns, strict=True)
-        }
-    return _from_columns(path, columns, options)
+    return _from_columns(path, dict(zip(table.column_names, table.columns, strict=True)), _from_arrow, options)
 
 
 def encode(words: Sequence[str | None], names: Sequence[str] | None = None) -> tuple[Floats, tuple[str, ...]]:
@@ -115,36 +115,27 @@ def kind_of(values: Floats) -> Column:
     return Real()
 
 
-def _from_columns(path: Path, columns: Mapping[str, Values], options: Table) -> Source:
+def _from_columns(
+    path: Path, columns: Mapping[str, Raw], parse: Callable[[str, Raw], Values], options: Table
+) -> Source:
     """Turn named columns into a source.
 
     Raises:
-        DataError: if a column asked for is not there, one is free text, or none is left.
+        DataError: if a column asked for is not there, one is no numbers and no category, or none is left.
     """
-    asked = (*options.ignore, *([options.label] if options.label else [])) if options.words is None else ()
-    for name in asked:
-        if name not in columns:
-            raise DataError(f"`{path}` has no column {name!r}. Its columns are: {', '.join(columns)}.")
+    _refuse_absent(path, columns, options)
     label = _label(columns, options)
-    used = _as_asked(path, {n: v for n, v in columns.items() if n not in (*options.ignore, label)}, options)
+    chosen = [n for n in columns if n not in (*options.ignore, label)] if options.columns is None else options.columns
+    used = _as_asked(path, {name: parse(name, columns[name]) for name in chosen}, options)
     known = {} if options.words is None else options.words
     if options.words is not None:
         _refuse_other_words(path, used, options.words)
-    texts = [
-        name
-        for name, values in used.items()
-        if name not in {**known, **options.kinds} and isinstance(values, list) and _is_free(values)
-    ]
-    if texts:
-        raise DataError(
-            f"`{path}` has free text in {listed(texts)}: about as many different values as rows, which is no category. "
-            f"Leave it out: Table(ignore={tuple(texts)})."
-        )
+    _refuse_texts(path, {name: values for name, values in used.items() if name not in {**known, **options.kinds}})
     if not used:
         raise DataError(f"`{path}` has no columns of data left. Its columns are: {', '.join(columns)}.")
     encoded = {name: _column(values, known.get(name), options.kinds.get(name)) for name, values in used.items()}
     x = np.stack([values for values, _, _ in encoded.values()], 1)
-    labels, label_names = _labels(columns[label]) if label else (None, ())
+    labels, label_names = _labels(parse(label, columns[label])) if label else (None, ())
     told = (
         f"The column {label} was taken as labels; Table(label='') keeps it as data."
         if label and not options.label
@@ -162,11 +153,38 @@ def _from_columns(path: Path, columns: Mapping[str, Values], options: Table) -> 
     )
 
 
+def _refuse_absent(path: Path, columns: Mapping[str, object], options: Table) -> None:
+    """Refuse a table that lacks columns: those of data, and, but in other data than a model was fitted to, all that are named."""
+    asked = (*options.ignore, *([options.label] if options.label else [])) if options.words is None else ()
+    for name in (*(options.columns or ()), *asked):
+        if name not in columns:
+            raise DataError(f"`{path}` has no column {name!r}. Its columns are: {', '.join(columns)}.")
+
+
+def _refuse_texts(path: Path, columns: Mapping[str, Values]) -> None:
+    """Refuse words that are no category: numbers with commas, and free text."""
+    words = {name: values for name, values in columns.items() if isinstance(values, list)}
+    for name, values in words.items():
+        present = [word for word in values if word is not None]
+        commas = [word for word in present if "," in word]
+        if commas and all(map(DECIMAL_COMMA.fullmatch, present)):
+            raise DataError(
+                f"The column {name!r} of `{path}` has numbers with commas, such as {commas[0]}. Write points, as a table does that "
+                f"pandas.read_csv(..., decimal=',') read and to_csv wrote."
+            )
+    if texts := [name for name, values in words.items() if _is_free(values)]:
+        raise DataError(
+            f"`{path}` has free text in {listed(texts)}: about as many different values as rows, which is no category. "
+            f"Leave it out: Table(ignore={tuple(texts)})."
+        )
+
+
 def _label(columns: Mapping[str, object], options: Table) -> str | None:
     """Return the column of labels: the one asked for, or the only one with a usual name; None for none."""
     if options.label is not None:
         return options.label if options.label in columns else None
-    usual = [name for name in columns if name.lower() in LABELS and name not in options.ignore]
+    data = (*options.ignore, *(options.columns or ()))
+    usual = [name for name in columns if name.lower() in LABELS and name not in data]
     return usual[0] if len(usual) == 1 and len(columns) > 1 else None
 
 
@@ -257,7 +275,7 @@ def _is_free(words: list[str | None]) -> bool:
     return different > 2 and (different == len(present) or different > max(FEW_WORDS, len(present) / 2))
 
 
-def _parsed(fields: Sequence[str]) -> Values:
+def _parsed(name: str, fields: Sequence[str]) -> Values:
     """Read a column as numbers where all fields that are not blank are numbers, and as words otherwise."""
     present = [None if field.strip().lower() in BLANK else field.strip() for field in fields]
     try:
