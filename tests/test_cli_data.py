@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from shell import SMALL, refusal, vaekit
+from shell import SMALL, done, refusal, vaekit
 
 import vaekit as vk
 
@@ -143,6 +143,11 @@ def test_data_is_described_as_it_would_be_fitted() -> None:
     assert "36 rows to train on, 0 to validate" in said
     assert "1 real, 1 categorical" in said
     assert "`size` of Decoding is 0" in refusal("data", "digits", "--data.options=Decoding", "--data.options.size=0")
+
+
+@pytest.mark.parametrize("words", [["digits"], ["--data", "digits"], ["--data=digits"], ["--data.source=digits"]])
+def test_data_is_named_as_for_a_fit(words: list[str]) -> None:
+    assert done("data", *words).out.startswith("digits: 1,437 rows")
 
 
 def test_rows_that_are_left_out_are_spoken_of(tmp_path: Path) -> None:

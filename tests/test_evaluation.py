@@ -358,6 +358,23 @@ def test_one_is_no_plural(count, told):
     assert f"with {told[1]}" in meanings
 
 
+@pytest.mark.parametrize("name", ["encode", "decode", "reconstruct", "evaluate", "array", "tensor", "batches"])
+def test_what_a_model_cannot_be_given_is_refused_in_a_sentence(name):
+    model, x = binary_model(), binary_data()
+    array, level = x.numpy(), x.to(torch.uint8)
+    wrong, told = {
+        "encode": (lambda: model.encode(array), "`x` is a ndarray; a model is given tensors"),
+        "decode": (lambda: model.decode([0.0]), "`z` is a list; a model is given tensors"),
+        "reconstruct": (lambda: model.reconstruct(level), "`x` has values of torch.uint8; .* on the scale"),
+        "evaluate": (lambda: evaluation.evaluate(model, [array]), "`batches` is a ndarray; a model is given tensors"),
+        "array": (lambda: evaluation.evaluate(model, array), "`batches` is a ndarray, which is not cut into batches"),
+        "tensor": (lambda: evaluation.evaluate(model, x), "`batches` is a Tensor, which is not cut into batches"),
+        "batches": (lambda: evaluation.evaluate(model, 3), "`batches` is a int, which is not cut into batches"),
+    }[name]
+    with pytest.raises(ConfigError, match=told):
+        wrong()
+
+
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30), st.integers(1, 30))
 def test_moments_of_any_partition_are_those_of_the_whole(values, size):
     rows = torch.tensor(values)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from vaekit import data as data_room
 from vaekit.data.dataset import Dataset
@@ -69,7 +70,7 @@ def fit(
     refuse_classes(model, objective)
     objective, chosen = ELBO() if objective is None else objective, make_settings(settings)
     dataset = (data if isinstance(data, Dataset) else data_room.open(data)).prepared_for(model.likelihood)
-    check_fits(model, dataset)
+    check_fits(model, dataset, chosen.batch_size)
     folder = Path(run) if run is not None else None
     with Claim(folder) as claim, torch.random.fork_rng([]):
         fabric = make_fabric(chosen)
@@ -144,13 +145,20 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
     return Settings(**given)
 
 
-def check_fits(model: VAE, data: Dataset) -> None:
-    """Refuse data that the model's likelihood cannot score, by one batch of every split.
+def check_fits(model: VAE, data: Dataset, batch_size: int) -> None:
+    """Refuse data that the model's likelihood cannot score, by one batch of every split, and a batch that cannot be normalised.
 
     Raises:
         ShapeError: if the events have another shape.
         DataError: if values lie outside the likelihood's support.
+        ConfigError: if the last batch of an epoch is one row, where vectors are normalised over the batch.
     """
+    rows = len(data.train)
+    if rows % batch_size == 1 % batch_size and any(isinstance(m, nn.BatchNorm1d) for m in model.modules()):
+        raise ConfigError(
+            f"`batch_size` is {batch_size}, which leaves 1 of {rows} rows to the last batch of an epoch, and BatchNorm1d needs "
+            f"several. Choose another."
+        )
     check, rows = getattr(model.likelihood, "check", None), max(1, min(1024, 2**20 // numel(data.event_shape)))
     for split in ("train", "validation", "test"):
         for given in data.batches(split, rows):

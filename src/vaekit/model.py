@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaekit.errors import ConfigError, ShapeError
-from vaekit.requirements import require_factor
+from vaekit.requirements import require_factor, require_values
 
 
 class Trace(NamedTuple):
@@ -131,13 +131,21 @@ class VAE(nn.Module):
     def encode(
         self, x: Tensor, *context: Tensor, sample: bool = False, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Map data, shape (B, *event), to latents, shape (B, D): the posterior's mean, or a draw when asked."""
+        """Map data, shape (B, *event), to latents, shape (B, D): the posterior's mean, or a draw when asked.
+
+        Raises:
+            ConfigError: for what is no tensor, or 8-bit.
+        """
         with evaluating(self), randomness(generator, self.step.device):
             return self._code(x, context, sample)
 
     @torch.no_grad()
     def decode(self, z: Tensor, *context: Tensor) -> Tensor:
-        """Map latents, shape (*S, B, D), to the mean of p(x|z), shape (*S, B, *event)."""
+        """Map latents, shape (*S, B, D), to the mean of p(x|z), shape (*S, B, *event).
+
+        Raises:
+            ConfigError: for what is no tensor, or 8-bit.
+        """
         with evaluating(self):
             return self._emit(z, context, mean=True)
 
@@ -145,7 +153,11 @@ class VAE(nn.Module):
     def reconstruct(
         self, x: Tensor, *context: Tensor, sample: bool = False, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Encode and decode data, shape (B, *event): through the posterior's mean, or through a draw of z when asked."""
+        """Encode and decode data, shape (B, *event): through the posterior's mean, or through a draw of z when asked.
+
+        Raises:
+            ConfigError: for what is no tensor, or 8-bit.
+        """
         with evaluating(self), randomness(generator, self.step.device):
             return self._emit(self._code(x, context, sample), context, mean=True)
 
@@ -158,10 +170,12 @@ class VAE(nn.Module):
         return [b for name, b in self.named_buffers() if name.rpartition(".")[2] == "step"]
 
     def _code(self, x: Tensor, context: Sequence[Tensor], sample: bool) -> Tensor:
+        require_values("x", x)
         posterior = self.posterior(x, *context)
         return cast(Tensor, posterior.sample() if sample else posterior.mean)
 
     def _emit(self, z: Tensor, context: Sequence[Tensor], mean: bool) -> Tensor:
+        require_values("z", z)
         likelihood = self.likelihood(z, *context)
         return cast(Tensor, likelihood.mean if mean else likelihood.sample())
 

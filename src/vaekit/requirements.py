@@ -6,7 +6,8 @@ import inspect
 import math
 from numbers import Integral
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from vaekit.errors import ConfigError
 
@@ -35,7 +36,7 @@ def require_factor(name: str, value: object) -> None:
         value: what was given.
 
     Raises:
-        ConfigError: saying what it is instead.
+        ConfigError: saying what it is instead; also where its network is a class.
 
     Example:
         >>> import torch
@@ -48,6 +49,28 @@ def require_factor(name: str, value: object) -> None:
     if not isinstance(value, nn.Module):
         raise ConfigError(
             f"`{name}` is a {type(value).__name__}, no nn.Module that returns a distribution. vaekit.{name}s has some."
+        )
+    require_object("network", getattr(value, "network", None))
+
+
+def require_values(name: str, value: object) -> None:
+    """Refuse what a model cannot be given as data or latents: arrays, and 8-bit values, which are on no model's scale.
+
+    Raises:
+        ConfigError: saying what to write.
+
+    Example:
+        >>> require_values("x", [0.0])
+        Traceback (most recent call last):
+        ...
+        vaekit.errors.ConfigError: `x` is a list; a model is given tensors: torch.as_tensor(x).
+    """
+    if not isinstance(value, Tensor):
+        raise ConfigError(f"`{name}` is a {type(value).__name__}; a model is given tensors: torch.as_tensor({name}).")
+    if value.dtype in (torch.uint8, torch.bool):
+        raise ConfigError(
+            f"`{name}` has values of {value.dtype}; a model is given floats, on the scale on which it was fitted: a batch of "
+            f"vaekit.data.open(...).batches, or of 8-bit images {name} / 255."
         )
 
 

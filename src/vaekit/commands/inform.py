@@ -19,10 +19,12 @@ def recipes(arguments: Sequence[str]) -> None:
 
 def data(arguments: Sequence[str]) -> None:
     """Describe a data source, opened with the options that `vaekit fit` has for it."""
-    from vaekit.commands.parsing import data_parser, instantiated
+    from vaekit.commands.parsing import data_parser, instantiated, source_flag
 
     parser = data_parser()
-    named = [f"--data.source={a}" if i == 0 and not a.startswith("-") else a for i, a in enumerate(arguments)]
+    named = [
+        f"--data.source={a}" if i == 0 and not a.startswith("-") else source_flag(a) for i, a in enumerate(arguments)
+    ]
     _data(**vars(instantiated(parser, parser.parse(named)).data))
 
 

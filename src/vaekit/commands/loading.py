@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import vaekit
 from vaekit.commands.chosen import Chosen
+from vaekit.data.splits import PARTS
+from vaekit.errors import ConfigError
 
 if TYPE_CHECKING:
     from vaekit.run import Run
@@ -18,7 +20,12 @@ def load(run: Path, chosen: Chosen) -> tuple[Run, str]:
 
     Where none is asked for, that is test of the run's own data. Other data has no training rows, so all of it is used. Rows with
     missing values, if they are left out, are spoken of, as what is written has fewer rows than the source then.
+
+    Raises:
+        ConfigError: for a split that there is not.
     """
+    if chosen.split not in (None, *PARTS, "all"):
+        raise ConfigError(f"`split` is {chosen.split!r}; it is {', '.join(PARTS)}, or all.")
     split = chosen.split or ("test" if chosen.data is None else "all")
     loaded = vaekit.load(run, data=chosen.data, checkpoint=chosen.checkpoint, whole=split == "all")
     if loaded.data is not None and loaded.data.opened_by.get("drop_missing"):

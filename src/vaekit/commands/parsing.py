@@ -150,7 +150,7 @@ def instantiated(parser: Parser, parsed: Namespace) -> Namespace:
 
 def _expanded(arguments: Sequence[str]) -> list[str]:
     """Replace what is short for something longer: a recipe's name, `--data SOURCE`, and `--resume RUN`."""
-    given = [_source_flag(a) for a in arguments]
+    given = [source_flag(a) for a in arguments]
     if given and not given[0].startswith("-"):
         if (
             Path(given[0]).suffix not in recipes.SUFFIXES
@@ -169,7 +169,8 @@ def _expanded(arguments: Sequence[str]) -> list[str]:
     return given
 
 
-def _source_flag(argument: str) -> str:
+def source_flag(argument: str) -> str:
+    """Write `--data` out, which is short for `--data.source`; leave other words as they are."""
     flag, equals, value = argument.partition("=")
     return "--data.source" + equals + value if flag == "--data" else argument
 

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vaekit.conditional import unvalidated
-from vaekit.errors import DataError
+from vaekit.errors import ConfigError, DataError
 from vaekit.memory import kept_memory
 from vaekit.model import VAE, evaluating
+from vaekit.requirements import require_values
 
 Batches: TypeAlias = Iterable[Tensor | Sequence[Tensor]]
 
@@ -50,12 +52,21 @@ def unpacked(model: VAE, batches: Batches, limit: int | None = None) -> Iterator
 
     Raises:
         DataError: if there is no row, or a value cannot be scored.
+        ConfigError: for a tensor in the place of batches, or arrays in that of tensors.
     """
+    if isinstance(batches, Tensor | np.ndarray) or not isinstance(batches, Iterable):
+        raise ConfigError(
+            f"`batches` is a {type(batches).__name__}, which is not cut into batches. Give x.split(256) of a tensor x, or "
+            f"data.batches('test', 256) of what `vaekit.data.open` returned."
+        )
     check = getattr(model.likelihood, "check", None)
     rows = 0
     for batch in batches:
         room = None if limit is None else limit - rows
-        given = tuple(t[:room].to(model.step.device) for t in ((batch,) if isinstance(batch, Tensor) else batch))
+        parts = (batch,) if isinstance(batch, Tensor) else batch
+        for part in parts:
+            require_values("batches", part)
+        given = tuple(part[:room].to(model.step.device) for part in parts)
         if not len(given[0]):
             continue
         if check is not None:
