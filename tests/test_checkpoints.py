@@ -254,7 +254,7 @@ def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
 def test_resuming_with_another_model_is_refused(tmp_path: Path) -> None:
     fitted(tmp_path / "run", 1)
     other = tiny_model(posterior=vk.posteriors.DiagonalNormal(vk.networks.MLP(6, 9, 4)))
-    with pytest.raises(RunError, match=r"was written by another model: of other shapes are posterior\.network"):
+    with pytest.raises(RunError, match=r"`model` is another .*: posterior\.network\.outputs was 5 and is 9\. Give"):
         vk.fit(other, vk.load(tmp_path / "run").objective, tiny_data(), run=tmp_path / "run", resume=True, **QUIET)
 
 
@@ -270,7 +270,7 @@ def test_resuming_with_another_objective_is_refused(tmp_path: Path) -> None:
 
 def test_other_batches_within_an_epoch_are_refused(tmp_path: Path) -> None:
     fitted(tmp_path / "run", 3, objective=StopAt(5, signal.SIGTERM))
-    with pytest.raises(RunError, match="after batch 2 of an epoch of 4, and an epoch would now have 7"):
+    with pytest.raises(RunError, match="after batch 2 of an epoch of 4, 1 a step; an epoch would now have 7, 1 a step"):
         fitted(tmp_path / "run", 3, resume=True, objective=StopAt(NEVER, 0), batch_size=8)
     fitted(tmp_path / "run", 2, resume=True, objective=StopAt(NEVER, 0))
     fitted(tmp_path / "run", 3, resume=True, objective=StopAt(NEVER, 0), batch_size=8)

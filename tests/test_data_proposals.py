@@ -226,7 +226,7 @@ def test_the_encoder_of_a_composed_model_is_given_values_of_a_few_units(source: 
     network = model.posterior.network
     assert isinstance(network, Compressed) is compressed
     assert ELBO()(model, next(data.batches("train", 100))[0]).rate.max() < 30
-    assert spec.rebuilds(model, spec.describe(model))
+    assert spec.rebuilt(model, spec.describe(model))
 
 
 def test_the_surface_is_sorted_and_complete() -> None:

@@ -204,6 +204,20 @@ def test_evaluation_sees_the_same_noise_every_time() -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_noise_of_the_data_is_independent_of_latents_drawn_by_the_same_seed(seed: int) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (5000, 4), dtype=np.uint8)
+    data = vd.open(x, transforms=[vd.Dequantize()], validation=0, test=0, seed=seed)
+    ((values,),) = data.batches("train", 5000)
+    noise = 256 * values - torch.from_numpy(x)
+    torch.manual_seed(seed)
+    latents = torch.rand(5000, 4)
+    assert torch.corrcoef(torch.stack([noise.flatten(), latents.flatten()]))[0, 1].abs() < 0.03
+    torch.manual_seed(seed)
+    latents = torch.randn(5000, 4)
+    assert torch.corrcoef(torch.stack([noise.flatten(), latents.flatten()]))[0, 1].abs() < 0.03
+
+
 @pytest.mark.parametrize(
     ("likelihood", "transforms", "offset"),
     [
@@ -228,6 +242,10 @@ def test_bits_offset(likelihood: dict[str, bool], transforms: list[Transform], o
         (IMAGES, [vd.Dequantize(17)], ConfigError, "Use Dequantize(256)"),
         (IMAGES, [vd.Threshold(), vd.Dequantize()], ConfigError, "Use Dequantize(2)"),
         (np.random.rand(9, 3), [vd.Dequantize()], ConfigError, "on no grid"),
+        (IMAGES, [vd.Standardize(), vd.Dequantize()], ConfigError, "on no grid there. Leave it out, or put it first."),
+        (IMAGES, [vd.Dequantize(), vd.Dequantize()], ConfigError, "on no grid there"),
+        (np.arange(51).reshape(17, 3), [vd.Binarize()], ConfigError, "Binarize needs values in [0, 1]"),
+        (IMAGES, [vd.Standardize(), vd.Binarize()], ConfigError, "put Binarize first"),
         (np.random.rand(9, 3), [vd.HorizontalFlip()], ConfigError, "is for images"),
         (np.random.rand(9, 3), [vd.Resize(3)], ConfigError, "is for images"),
         (np.random.randn(9, 3), [vd.StaticBinarize()], ConfigError, "needs values in [0, 1]"),

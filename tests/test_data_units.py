@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import vaekit.data as vd
+from vaekit.describing import describe_events
 from vaekit.errors import DataError
-from vaekit.keeping import describe_events
 from vaekit.reopening import reopen
 
 RNG = np.random.default_rng(0)

@@ -8,7 +8,7 @@ from catalogue import PRIORS, cases
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Laplace, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import Distribution, Independent, Laplace, MultivariateNormal, Normal, StudentT, kl_divergence
 
 from vaekit import divergence, divergences, posteriors, priors
 from vaekit.distributions import Delta, DiagonalNormal, StandardNormal
@@ -104,6 +104,15 @@ def test_without_a_closed_form_it_is_the_estimate_at_the_samples(samples):
     kl = divergence(q, p, z)
     assert not kl.closed_form
     torch.testing.assert_close(kl.parts, (q.log_prob(z) - p.log_prob(z)).unsqueeze(-1))
+
+
+def test_independent_laws_without_a_closed_form_are_estimated_too():
+    q = Independent(Laplace(torch.randn(BATCH, 2), torch.ones(BATCH, 2)), 1)
+    p = Independent(StudentT(5 * torch.ones(2)), 1)
+    z = q.rsample((3,))
+    found = divergence(q, p, z)
+    assert not found.closed_form
+    torch.testing.assert_close(found.parts, (q.log_prob(z) - p.log_prob(z)).unsqueeze(-1))
 
 
 def test_a_point_costs_minus_the_log_density_of_the_prior():

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny import QUIET, WIDTH, fitted, tiny_data, tiny_model
 from torch import Tensor, nn
 
 import vaekit as vk
+from vaekit.describing import MODEL, read_yaml
 from vaekit.errors import ConfigError, RunError
-from vaekit.keeping import MODEL, read_yaml
 from vaekit.objectives import ELBO, IWAE, Terms
 
 
@@ -94,7 +96,7 @@ def fit(network: nn.Module, folder: Path) -> vk.Run:
 
 @pytest.mark.parametrize(
     ("make", "told"),
-    [(Silent, r"Store it as `self\.width`"), (Other, r"keep make a model of other weights\.")],
+    [(Silent, r"Store it as `self\.width`"), (Other, r"keep make another model\.")],
 )
 def test_a_model_that_will_not_be_rebuilt_is_spoken_of_at_the_fit(
     make: Callable[[int], nn.Module], told: str, tmp_path: Path
@@ -124,6 +126,35 @@ def test_a_class_of_a_program_that_was_run_is_given_a_way_out(tmp_path: Path) ->
     (tmp_path / "run" / MODEL).write_text(content.replace("test_keeping.Kept", "__main__.Kept"))
     with pytest.raises(ConfigError, match=r"names `__main__\.Kept`, .*or give `vaekit\.load` a model like the run's"):
         vk.load(tmp_path / "run")
+
+
+def test_positional_arguments_of_a_partial_application_are_kept(tmp_path: Path) -> None:
+    network = vk.networks.MLP(WIDTH, 5, 4, activation=partial(nn.LeakyReLU, 0.9))
+    run = fit(network, tmp_path / "run")
+    x = next(run.needs_data().batches("test", 4))[0]
+    assert torch.equal(vk.load(tmp_path / "run").model.encode(x), run.model.encode(x))
+
+
+class Steep(Silent):
+    """A network with an argument that has a default, which it does not keep."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__(2)
+        self.steepness = gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.steepness * super().forward(x)
+
+
+def test_a_model_that_would_be_rebuilt_to_do_something_else_is_spoken_of(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="vaekit.load will need a model"):
+        fit(Steep(gain=5.0), tmp_path / "run")
+
+
+def test_numbers_of_numpy_and_torch_are_kept_as_numbers(tmp_path: Path) -> None:
+    for i, beta in enumerate((np.float64(4.0), np.float32(4.0), torch.tensor(4.0))):
+        fitted(tmp_path / str(i), 1, objective=ELBO(beta=beta), batch_size=np.int64(16), clip=np.float64(1.0))  # type: ignore[arg-type]
+        assert vk.load(tmp_path / str(i)).objective == ELBO(beta=4.0)
 
 
 def test_weights_of_another_model_are_named(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_gaps_are_refused(variant, gap):
 
 def test_a_configuration_rebuilds_it(variant):
     likelihood = variant.build()
-    assert spec.rebuilds(likelihood, spec.describe(likelihood))
+    assert spec.rebuilt(likelihood, spec.describe(likelihood))
     assert repr(spec.build(spec.describe(likelihood))) == repr(likelihood)
 
 

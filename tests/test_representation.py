@@ -147,3 +147,17 @@ def test_the_parts_add_up_to_the_rate():
 def test_a_rate_that_is_infinite_has_no_parts():
     with pytest.raises(ConfigError, match="no parts"):
         evaluation.surgery(autoencoder(), [torch.randn(5, 2)])
+
+
+def test_a_prior_that_depends_on_the_context_has_no_one_aggregate():
+    class Shifted(nn.Module):
+        def forward(self, c: Tensor) -> Independent:
+            return Independent(Normal(c, torch.ones_like(c)), 1)
+
+    class Deaf(nn.Module):
+        def forward(self, x: Tensor, c: Tensor) -> Independent:
+            return Independent(Normal(torch.zeros_like(x), torch.ones_like(x)), 1)
+
+    model = VAE(Shifted(), Deaf(), Deaf())
+    with pytest.raises(ConfigError, match=r"depends on the context, .* Give examples of one context"):
+        evaluation.surgery(model, [(torch.randn(5, 2), torch.ones(5, 2))])

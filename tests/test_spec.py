@@ -60,7 +60,7 @@ def test_a_module_survives_the_way_through_yaml(name: str) -> None:
     rebuilt = spec.build(described)
     rebuilt.load_state_dict(module.state_dict())
     assert type(rebuilt) is type(module)
-    assert spec.rebuilds(module, described)
+    assert spec.rebuilt(module, described)
     assert spec.describe(rebuilt) == described
 
 
@@ -84,7 +84,7 @@ def test_a_module_that_keeps_its_argument_nowhere_is_refused_by_name() -> None:
 def test_tied_weights_are_noticed() -> None:
     shared = nn.Linear(3, 3)
     tied = nn.Sequential(shared, shared)
-    assert not spec.rebuilds(tied, spec.describe(tied))
+    assert not spec.rebuilt(tied, spec.describe(tied))
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,11 @@ def test_a_class_that_is_not_there_is_refused_by_name(path: str) -> None:
         spec.build({"class_path": path})
 
 
+def test_arguments_that_have_no_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match="some of whose arguments have no name"):
+        spec.describe_factory(partial(nn.Sequential, nn.ReLU()))
+
+
 def test_a_local_class_is_refused_by_name() -> None:
     class Local(nn.Module):
         pass
@@ -112,7 +117,7 @@ def test_a_local_class_is_refused_by_name() -> None:
 def test_rebuilding_leaves_the_random_state_alone() -> None:
     module = nn.Linear(3, 2)
     before = torch.get_rng_state()
-    assert spec.rebuilds(module, spec.describe(module))
+    assert spec.rebuilt(module, spec.describe(module))
     assert torch.equal(before, torch.get_rng_state())
 
 

@@ -76,10 +76,8 @@ def divergence(q: Distribution, p: Distribution, z: Tensor) -> Divergence:
         )
     q, p = _lean(q), _lean(p)
     form = _forms.get((type(q), type(p))) or _inherited(q, p)
-    if form is not None:
-        return Divergence(form(q, p, z), True)
     try:
-        return Divergence(kl_divergence(q, p).unsqueeze(-1), True)
+        return Divergence(kl_divergence(q, p).unsqueeze(-1) if form is None else form(q, p, z), True)
     except NotImplementedError:
         return Divergence((q.log_prob(z) - p.log_prob(z)).unsqueeze(-1), False)
 

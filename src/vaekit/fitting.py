@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from vaekit import data as data_room
 from vaekit.data.dataset import Dataset
 from vaekit.data.reading import Opened
+from vaekit.data.splits import PARTS
 from vaekit.errors import ConfigError, NonFiniteError, VaekitError
-from vaekit.keeping import Claim, Place, refuse_other_objective, write_config
+from vaekit.keeping import Claim, Place, refuse_another, write_config
 from vaekit.model import VAE
 from vaekit.objectives import ELBO, Objective
 from vaekit.requirements import require_object
@@ -75,7 +78,7 @@ def fit(
     with Claim(folder) as claim, torch.random.fork_rng([]):
         fabric = make_fabric(chosen)
         place = by_first(fabric, partial(claim.take, resume))
-        by_first(fabric, partial(refuse_other_objective, folder if place.resumes else None, objective))
+        by_first(fabric, partial(refuse_another, folder if place.resumes else None, model, objective, dataset))
         keep = partial(write_config, folder, model, objective, dataset, chosen, config or {})
         trainer = None
         try:
@@ -146,7 +149,10 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
 
 
 def check_fits(model: VAE, data: Dataset, batch_size: int) -> None:
-    """Refuse data that the model's likelihood cannot score, by one batch of every split, and a batch that cannot be normalised.
+    """Refuse data that the model's likelihood cannot score, and a batch that cannot be normalised.
+
+    Values in memory are looked at, up to 2**26 of a split; of 8-bit values, which are all on one grid, and of those on the
+    disk, a batch.
 
     Raises:
         ShapeError: if the events have another shape.
@@ -159,9 +165,11 @@ def check_fits(model: VAE, data: Dataset, batch_size: int) -> None:
             f"`batch_size` is {batch_size}, which leaves 1 of {rows} rows to the last batch of an epoch, and BatchNorm1d needs "
             f"several. Choose another."
         )
-    check, rows = getattr(model.likelihood, "check", None), max(1, min(1024, 2**20 // numel(data.event_shape)))
-    for split in ("train", "validation", "test"):
-        for given in data.batches(split, rows):
-            if check is not None:
-                check(given[0])
-            break
+    if (check := getattr(model.likelihood, "check", None)) is None:
+        return
+    size = max(1, min(1024, 2**20 // numel(data.event_shape)))
+    for part in PARTS:
+        x = data.split(part).x
+        values = 2**26 if isinstance(x, np.ndarray) and x.dtype != np.uint8 else 1
+        for given in islice(data.batches(part, size), max(1, values // (size * numel(data.event_shape)))):
+            check(given[0])

@@ -1,33 +1,45 @@
-"""What a run's folder says of the run: `model.yaml` rebuilds it, `config.yaml` runs the same again. Neither holds a pickle."""
+"""A run's folder: who may write into it, what it says of the run, and which run goes on in it."""
 
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import yaml
 from filelock import FileLock, Timeout
-from torch import nn
+from torch import Tensor
 
 import vaekit
 from vaekit import spec
 from vaekit.data.dataset import Dataset
-from vaekit.errors import ConfigError, RunError, VaekitError
+from vaekit.data.describe import listed
+from vaekit.describing import (
+    MODEL,
+    describe_data,
+    describe_events,
+    describe_model,
+    describe_objective,
+    describe_or_none,
+    describe_setting,
+    does_the_same,
+    read_yaml,
+    rebuilt_objective,
+    telling_damage,
+)
+from vaekit.errors import RunError
 from vaekit.files import write_text
 from vaekit.model import VAE
 from vaekit.objectives import Objective
-from vaekit.objectives.named import Named
 from vaekit.report import LIVE, has_live_page, live, title_of
 from vaekit.training import Settings
 from vaekit.training.saving import CHECKPOINTS, LAST
 
-CONFIG, MODEL, LOCK = "config.yaml", "model.yaml", "fitting.lock"
+CONFIG, LOCK = "config.yaml", "fitting.lock"
 
 
 class Place(NamedTuple):
@@ -144,12 +156,12 @@ def write_config(
         return
     built = {
         "vaekit": vaekit.__version__,
-        "model": describe_model(model),
+        "model": describe_model(model, _some(data)),
         "objective": describe_objective(objective),
         "data": describe_data(data.opened_by),
         "events": describe_events(data),
     }
-    loop = {f.name: _plain_setting(getattr(settings, f.name)) for f in fields(Settings)}
+    loop = {f.name: describe_setting(getattr(settings, f.name)) for f in fields(Settings)}
     flags = config or {**{name: built[name] for name in ("data", "model", "objective")}, **loop}
     for name, content in ((MODEL, built), (CONFIG, flags)):
         write_text(folder / name, yaml.safe_dump(dict(content), sort_keys=False, width=120))
@@ -157,17 +169,26 @@ def write_config(
         live(folder / LIVE, title_of(data, folder), settings.figures_every)
 
 
-def refuse_other_objective(folder: Path | None, objective: Objective) -> None:
-    """Refuse to go on with a run by another objective: its losses, and its best checkpoints, would be of two.
+def refuse_another(folder: Path | None, model: VAE, objective: Objective, data: Dataset) -> None:
+    """Refuse to go on with a run by another model or objective: its losses, and its best checkpoints, would be of two.
 
-    A function of the same name is taken for the run's own. There is no folder where no run goes on.
+    A model is another one if, with the same weights, it makes something else of a batch. A function of the same name is taken
+    for the run's own. There is no folder where no run goes on.
 
     Raises:
-        RunError: naming both.
+        RunError: saying how they differ.
     """
     if folder is None:
         return
-    kept = read_yaml(folder, MODEL)
+    kept, given = read_yaml(folder, MODEL), describe_or_none(model)
+    if given is not None and kept.get("model") is not None:
+        with telling_damage(folder):
+            other = spec.rebuilt(model, kept["model"])
+        if other is None or not does_the_same(other, model, _some(data)):
+            raise RunError(
+                f"`model` is another one than that of the run in `{folder}`: "
+                f"{listed(list(spec.differing(kept['model'], given)))}. Give a model like that, or fit another run."
+            )
     if kept.get("objective") not in (None, describe_objective(objective)):
         raise RunError(
             f"`objective` is {objective}, and the run in `{folder}` was fitted by {rebuilt_objective(folder, kept)}, which its "
@@ -176,101 +197,6 @@ def refuse_other_objective(folder: Path | None, objective: Objective) -> None:
         )
 
 
-def describe_data(opened_by: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Describe how data was opened; data that was in memory has no source."""
-    return describe_or_none(opened_by) or describe_or_none({**opened_by, "source": None})
-
-
-def describe_events(data: Dataset) -> dict[str, Any]:
-    """Describe what the model's numbers mean, for those who use it without its data."""
-    labels = data.train.labels
-    return {
-        "shape": list(data.event_shape),
-        "scale": data.facts.scale,
-        "units": None if data.about.units is None else asdict(data.about.units),
-        "decoding": spec.describe(data.about.decoding),
-        "column_names": list(data.column_names),
-        "label_names": list(data.label_names),
-        "context": sum(c.shape[1] for c in data.train.context),
-        "classes": labels is not None and labels.ndim == 1,
-    }
-
-
-def describe_model(model: nn.Module) -> dict[str, Any] | None:
-    """Describe a model; return None, and warn, where its description would not rebuild it."""
-    reason = "The arguments that its parts keep make a model of other weights."
-    try:
-        described: dict[str, Any] = spec.describe(model)
-        if spec.rebuilds(model, described):
-            return described
-    except (ConfigError, TypeError) as error:
-        reason = str(error)
-    warnings.warn(f"vaekit.load will need a model like this one, as `model=`. {reason}", UserWarning, stacklevel=5)
-    return None
-
-
-def describe_objective(objective: Objective) -> dict[str, Any]:
-    """Describe an objective, by its name alone where it is a function or keeps its arguments in no attributes."""
-    described = describe_or_none(objective)
-    return described if described and "factory" not in described else describe_or_none(Named.of(objective)) or {}
-
-
-def rebuilt_objective(folder: Path, kept: Mapping[str, Any]) -> Objective:
-    """Build the objective that a run's `model.yaml` describes; its name alone, where its class cannot be imported.
-
-    Raises:
-        RunError: if the description does not fit the class.
-    """
-    described = kept.get("objective") or spec.describe(Named("unknown"))
-    try:
-        return cast(Objective, rebuilt(folder, described))
-    except ConfigError:
-        return Named(str(described.get("class_path")))
-
-
-def describe_or_none(value: object) -> dict[str, Any] | None:
-    """Describe an object, or return None where it cannot be described."""
-    try:
-        described: dict[str, Any] = spec.describe(value)
-    except ConfigError:
-        return None
-    return described
-
-
-def _plain_setting(value: object) -> Any:
-    return spec.describe_factory(value) if callable(value) else spec.describe(value)
-
-
-def read_yaml(folder: Path, name: str) -> dict[str, Any]:
-    """Read a file of a run.
-
-    Raises:
-        RunError: if the folder holds no run, or the file is damaged.
-    """
-    path = folder / name
-    if not path.is_file():
-        raise RunError(f"`{folder}` holds no run: there is no `{name}` in it. Name the folder given to `fit`.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunError(f"`{path}` is damaged: {error}") from error
-    if not isinstance(content, dict):
-        raise RunError(f"`{path}` is damaged: it does not hold a mapping.")
-    return content
-
-
-def rebuilt(folder: Path, described: Any) -> Any:
-    """Build what a run's `model.yaml` describes.
-
-    Raises:
-        RunError: if the description does not fit the classes that it names.
-        ConfigError: if it names what cannot be imported.
-    """
-    try:
-        return spec.build(described)
-    except VaekitError:
-        raise
-    except Exception as error:
-        raise RunError(
-            f"`{folder / MODEL}` is damaged, or was written for other classes ({type(error).__name__}: {error})."
-        ) from error
+def _some(data: Dataset) -> tuple[Tensor, ...]:
+    """Return a few training examples (x, *context)."""
+    return next(data.batches("train", 2))

@@ -18,10 +18,11 @@ from vaekit import figures as drawing
 from vaekit.data.dataset import Dataset
 from vaekit.data.reading import Opened
 from vaekit.data.splits import PARTS
+from vaekit.describing import MODEL, read_yaml, rebuilt, rebuilt_objective
 from vaekit.errors import RunError
 from vaekit.evaluation import Evaluation, evaluate
 from vaekit.files import write_text
-from vaekit.keeping import CONFIG, MODEL, read_yaml, rebuilt, rebuilt_objective
+from vaekit.keeping import CONFIG
 from vaekit.model import VAE
 from vaekit.objectives import Objective
 from vaekit.reopening import reopen as reopen_data

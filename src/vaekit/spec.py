@@ -19,8 +19,9 @@ from contextlib import contextmanager
 from dataclasses import is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeAlias, get_type_hints
+from typing import Any, TypeAlias, TypeVar, get_type_hints
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -28,6 +29,7 @@ from torch.distributions import Distribution
 from vaekit.errors import ConfigError
 
 Plain: TypeAlias = Any
+Made = TypeVar("Made", bound=nn.Module)
 _REMEMBERED = "_vaekit_spec"
 
 
@@ -41,6 +43,8 @@ def describe(value: object) -> Plain:
         >>> describe(nn.Linear(3, 2))
         {'class_path': 'torch.nn.Linear', 'init_args': {'in_features': 3, 'out_features': 2, 'bias': True}}
     """
+    if isinstance(value, np.generic) or (isinstance(value, Tensor) and not value.ndim):
+        return value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Path):
@@ -59,16 +63,52 @@ def describe(value: object) -> Plain:
 
 
 def describe_factory(factory: Callable[..., object]) -> dict[str, Plain]:
-    """Describe a callable that makes objects: a class, a function, or a partial application of one to keywords."""
-    keywords: dict[str, Plain] = {}
-    while isinstance(factory, functools.partial):
-        keywords = {**factory.keywords, **keywords}
-        factory = next((a for a in factory.args if isinstance(a, type)), factory.func)
+    """Describe a callable that makes objects: a class, a function, or a partial application of one.
+
+    Raises:
+        ConfigError: if it is of another kind, or has arguments that cannot be named.
+    """
+    factory, keywords = arguments_of(factory)
     if not hasattr(factory, "__qualname__"):
         raise ConfigError(
             f"A configuration cannot hold the callable {factory!r}; give a class or a function of a module."
         )
     return _with_arguments(_path_of(factory), {k: describe(v) for k, v in keywords.items()}, [])
+
+
+def arguments_of(factory: Callable[..., object]) -> tuple[Callable[..., object], dict[str, object]]:
+    """Return what a callable makes, and the arguments that it fixes, by name.
+
+    Raises:
+        ConfigError: if they cannot be named.
+
+    Example:
+        >>> arguments_of(functools.partial(nn.LeakyReLU, 0.2))
+        (<class 'torch.nn.modules.activation.LeakyReLU'>, {'negative_slope': 0.2})
+    """
+    keywords: dict[str, object] = {}
+    while isinstance(factory, functools.partial):
+        keywords = {**_named(factory), **keywords}
+        factory = _target_of(factory)
+    return factory, keywords
+
+
+def _target_of(factory: functools.partial[object]) -> Callable[..., object]:
+    """Return what a partial application makes: the class that its function, which makes one, is given, or its function."""
+    made = None if isinstance(factory.func, type) else next((a for a in factory.args if isinstance(a, type)), None)
+    return factory.func if made is None else made
+
+
+def _named(factory: functools.partial[object]) -> dict[str, object]:
+    """Return the arguments of a partial application by name."""
+    target = _target_of(factory)
+    if target is not factory.func or not factory.args:
+        return factory.keywords
+    parameters = inspect.signature(target).parameters.values()
+    names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][: len(factory.args)]
+    if len(names) < len(factory.args):
+        raise ConfigError(f"A configuration cannot hold {factory!r}, some of whose arguments have no name.")
+    return {**dict(zip(names, factory.args, strict=True)), **factory.keywords}
 
 
 def call(factory: Callable[..., nn.Module], *args: object, **keywords: object) -> nn.Module:
@@ -113,13 +153,36 @@ def build(spec: Plain) -> Any:
     return made
 
 
-def rebuilds(module: nn.Module, spec: Plain) -> bool:
-    """Tell whether a description gives back a module with the same parameters and buffers, by name and shape."""
+def rebuilt(module: Made, spec: Plain) -> Made | None:
+    """Build a module like another, with its parameters and buffers; None if the description gives others, by name and shape."""
     with torch.random.fork_rng([]):
-        other = build(spec)
+        other: Made = build(spec)
     shapes = {k: v.shape for k, v in module.state_dict().items()}
     sizes = [sum(p.numel() for p in m.parameters()) for m in (module, other)]
-    return shapes == {k: v.shape for k, v in other.state_dict().items()} and sizes[0] == sizes[1]
+    if shapes != {k: v.shape for k, v in other.state_dict().items()} or sizes[0] != sizes[1]:
+        return None
+    other.load_state_dict(module.state_dict())
+    return other
+
+
+def differing(before: Plain, now: Plain, place: str = "") -> Iterator[str]:
+    """Say where two descriptions differ.
+
+    Example:
+        >>> list(differing(describe(nn.Linear(3, 2)), describe(nn.Linear(3, 4))))
+        ['out_features was 2 and is 4']
+    """
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for name in {**before, **now}:
+            within = (
+                place if name in ("init_args", "factory") else f"{place}.{name}".removesuffix(".class_path").strip(".")
+            )
+            yield from differing(before.get(name), now.get(name), within)
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for i, pair in enumerate(zip(before, now, strict=True)):
+            yield from differing(*pair, f"{place}[{i}]")
+    elif before != now:
+        yield f"{place} was {before} and is {now}"
 
 
 @contextmanager

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import vaekit
 from vaekit.commands.chosen import Chosen
-from vaekit.data.splits import PARTS
-from vaekit.errors import ConfigError
 
 if TYPE_CHECKING:
     from vaekit.run import Run
@@ -24,6 +22,9 @@ def load(run: Path, chosen: Chosen) -> tuple[Run, str]:
     Raises:
         ConfigError: for a split that there is not.
     """
+    from vaekit.data.splits import PARTS
+    from vaekit.errors import ConfigError
+
     if chosen.split not in (None, *PARTS, "all"):
         raise ConfigError(f"`split` is {chosen.split!r}; it is {', '.join(PARTS)}, or all.")
     split = chosen.split or ("test" if chosen.data is None else "all")

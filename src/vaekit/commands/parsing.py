@@ -15,8 +15,9 @@ from vaekit import data, networks, objectives, posteriors, priors, recipes, trai
 from vaekit.commands.parser import Parser
 from vaekit.composition import Composition
 from vaekit.data.reading import absolute
+from vaekit.describing import read_yaml
 from vaekit.errors import ConfigError, VaekitError
-from vaekit.keeping import CONFIG, read_yaml
+from vaekit.keeping import CONFIG
 from vaekit.objectives import ELBO, Objective
 from vaekit.spec import import_object, keeping_checks
 from vaekit.training import Settings

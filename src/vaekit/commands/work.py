@@ -23,12 +23,12 @@ from vaekit.data.labels import as_context
 from vaekit.data.source import Array
 from vaekit.data.splits import PARTS
 from vaekit.data.transforms import Transform
+from vaekit.describing import MODEL, read_yaml, rebuilt
 from vaekit.distributions import Mixed
 from vaekit.errors import ConfigError, DataError
 from vaekit.evaluation.batches import inference
 from vaekit.evaluation.likelihood import estimate
 from vaekit.evaluation.representation import has_bound
-from vaekit.keeping import MODEL, read_yaml, rebuilt
 from vaekit.run import Run
 
 AT_ONCE = 256

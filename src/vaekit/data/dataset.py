@@ -230,7 +230,7 @@ class Dataset:
         """
         rows, where = self.split(split), torch.device(device or "cpu")
         steps = [t for t in self.transforms if not t.once and not t.training_only]
-        generator = torch.Generator(where).manual_seed(int(self.opened_by.get("seed", 0)))
+        generator = torch.Generator(where).manual_seed(_noise_seed(int(self.opened_by.get("seed", 0))))
         for start in range(0, len(rows), batch_size):
             here = slice(start, start + batch_size)
             with randomness(generator, where) if any(t.random for t in steps) else nullcontext():
@@ -307,20 +307,36 @@ class Dataset:
             raise ConfigError(
                 "`transforms` differ in what is made once, when data is opened. Open the data with them instead."
             )
-        levels = self.levels
+        levels, is_unit = self.levels, self.facts.is_unit
         for transform in transforms:
-            if transform.for_images and not self.facts.is_image:
-                name = type(transform).__name__
-                raise ConfigError(
-                    f"{name} is for images, (channels, height, width), but an event has shape {self.event_shape}."
-                )
-            levels = 2 if transform.binary else levels
+            self._check_range(transform, is_unit)
+            levels, is_unit = (2, True) if transform.binary else (levels, is_unit)
             if isinstance(transform, Dequantize) and transform.levels != levels:
                 found = "on no grid" if levels is None else f"on a grid of {levels} levels"
                 raise ConfigError(
-                    f"`levels` of Dequantize is {transform.levels}, but the values are {found}. "
-                    + ("Leave it out." if levels is None else f"Use Dequantize({levels}).")
+                    f"`levels` of Dequantize is {transform.levels}, but the values are {found} there. "
+                    + ("Leave it out, or put it first." if levels is None else f"Use Dequantize({levels}).")
                 )
+            levels = levels if transform.keeps_grid else None
+            is_unit = is_unit and not isinstance(transform, Standardize)
+
+    def _check_range(self, transform: Transform, is_unit: bool) -> None:
+        """Refuse a transform of images for vectors, and drawing bits by values that are no probabilities."""
+        name, facts = type(transform).__name__, self.facts
+        if transform.for_images and not facts.is_image:
+            raise ConfigError(
+                f"{name} is for images, (channels, height, width), but an event has shape {self.event_shape}."
+            )
+        if transform.binary and transform.random and not transform.once and not is_unit:
+            raise ConfigError(
+                f"{name} needs values in [0, 1], and where it stands they are not: as stored they run from {facts.low:g} to "
+                f"{facts.high:g}. Scale the data, or put {name} first."
+            )
+
+
+def _noise_seed(seed: int) -> int:
+    """Return the seed of the data's noise, another than that by which latents are drawn, lest the two go together."""
+    return int(np.random.SeedSequence((seed, *b"noise")).generate_state(1, np.uint64).item())
 
 
 def prepare(x: Tensor, scale: float, transforms: Sequence[Transform]) -> Tensor:

@@ -34,6 +34,7 @@ class Transform(ABC):
         once: whether it is made on the stored data when it is opened, and never again.
         binary: whether its values are 0 and 1.
         for_images: whether it needs events of shape (C, H, W).
+        keeps_grid: whether values that lie on a grid, in [0, 1], do so afterwards.
     """
 
     training_only: ClassVar[bool] = False
@@ -41,6 +42,7 @@ class Transform(ABC):
     once: ClassVar[bool] = False
     binary: ClassVar[bool] = False
     for_images: ClassVar[bool] = False
+    keeps_grid: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
@@ -132,6 +134,7 @@ class Dequantize(Transform):
 
     levels: int = 256
     random = True
+    keeps_grid = False
 
     def __call__(self, x: Tensor) -> Tensor:
         return torch.rand_like(x).add_(x, alpha=self.levels - 1).div_(self.levels)
@@ -158,6 +161,7 @@ class Standardize(Transform):
 
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    keeps_grid = False
     _constants: dict[tuple[object, ...], tuple[Tensor, Tensor]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )

@@ -219,13 +219,18 @@ def surgery(model: VAE, batches: Batches, *, limit: int = 2000, seed: int = 0) -
         seed: of the draws.
 
     Raises:
-        ConfigError: if the posterior has no density.
+        ConfigError: if the posterior has no density, or the prior depends on a context, so that there is not one prior.
     """
     if not has_bound(model):
         raise ConfigError("The rate of a posterior without density is infinite, so it has no parts.")
     information, marginal = Moments(), Moments()
     with inference(model, seed):
         pairs = [(model.posterior(x, *c), model.prior(*c)) for x, *c in unpacked(model, batches, limit)]
+        if any(p.batch_shape for _, p in pairs):
+            raise ConfigError(
+                "The prior depends on the context, so that all codes together have no one prior. Give examples of one context, and "
+                "a model with that prior."
+            )
         aggregate = AggregatePosterior([q for q, _ in pairs])
         for q, p in pairs:
             z = q.sample()

@@ -135,7 +135,8 @@ class OptimalScale(Scale):
     .. math::
         \sigma^p = \operatorname{mean}_i |x_i - \mu_i|^p, \qquad p = 2 \text{ for Normal}, \quad p = 1 \text{ for Laplace},
 
-    treated as a constant, which changes no gradient because it is where the likelihood's slope in :math:`\sigma` is 0. The
+    treated as a constant. That changes no gradient of the ELBO, because it is where the mean log-likelihood's slope in
+    :math:`\sigma` is 0; an importance-weighted bound has another slope there, and is improved at this scale, not over it. The
     training loss so couples the batch, and is no likelihood. In evaluation mode :math:`\sigma^p` is the mean over
     the latest training batches, weighted by an exponential of this memory: a fixed number, so a deterministic and proper
     likelihood. It is 1 before any training.

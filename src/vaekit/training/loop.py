@@ -70,6 +70,7 @@ class Trainer:
         self.strategy, self.device = self.fabric.strategy, self.fabric.device
         self.model = model = copy.deepcopy(model) if isinstance(self.strategy, ShardedStrategy) else model
         model.to(self.device).train()
+        model.zero_grad()
         self.passing = Pass(model, objective)
         module = self.strategy.setup_module(self.passing)
         if settings.compile:

@@ -17,6 +17,7 @@ from vaekit.data.describe import listed
 from vaekit.errors import RunError
 from vaekit.training import checkpoint
 from vaekit.training.meter import Reading, Row
+from vaekit.training.options import IMPLEMENTATION, options_of, refuse_other_options, take_up_options
 from vaekit.training.processes import by_first
 from vaekit.training.sharded import gathered, scattered
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from vaekit.training.loop import Trainer
 
 CHECKPOINTS, LAST = "checkpoints", "last.safetensors"
-IMPLEMENTATION = ("fused", "foreach", "capturable")
 
 
 @dataclass
@@ -125,21 +125,18 @@ class Saver:
         """
         trainer = self.trainer
         tree = by_first(trainer.fabric, lambda: checkpoint.load(path))
-        batch, before, now = tree["progress"]["batch"], tree.get("steps", trainer.loader.steps), trainer.loader.steps
-        if batch and before != now:
-            raise RunError(
-                f"`{path}` lies after batch {batch} of an epoch of {before}, and an epoch would now have {now}. Resume with the "
-                f"`batch_size` and the data that the run had; they can be changed between epochs."
-            )
+        _refuse_other_batches(trainer, tree, path)
         refuse_other_weights(trainer.model, tree["model"], path)
+        refuse_other_options(tree["options"], options_of(trainer.optimizer, trainer.settings.schedule), path)
         try:
             _take_weights(trainer.model, tree["model"])
             _take_state(trainer.optimizer, tree["optimizer"])
             if trainer.schedule is not None:
                 trainer.schedule.load_state_dict(tree["schedule"])
+            take_up_options(trainer.optimizer, trainer.schedule, tree["options"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise RunError(f"`{path}` was written by another optimiser or schedule: {error}") from error
-        if trainer.step.average is not None:
+        if trainer.step.average is not None and tree["average"]:
             average = trainer.step.average
             average.averages = [
                 scattered(t.to(trainer.device), w) for t, w in zip(tree["average"], average.weights, strict=True)
@@ -163,12 +160,15 @@ class Saver:
             "model": trainer.strategy.get_module_state_dict(trainer.model),
             "optimizer": trainer.optimizer.state_dict(),
             "schedule": trainer.schedule.state_dict() if trainer.schedule else None,
+            "options": options_of(trainer.optimizer, trainer.settings.schedule),
             "parameters": [name for name, _ in trainer.model.named_parameters()],
+            "shared": shared_names(trainer.model),
             "average": trainer.step.average.averages if trainer.step.average else None,
             "precision": trainer.strategy.precision.state_dict(),
             "meter": trainer.meter.state(),
             "progress": asdict(trainer.progress),
             "steps": trainer.loader.steps,
+            "accumulate": trainer.settings.accumulate,
             "random": _random_states(trainer),
             "tables": dict(recorder.rows) if recorder else {},
         }
@@ -180,7 +180,27 @@ def weights(tree: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     model: dict[str, torch.Tensor] = dict(tree["model"])
     if tree["average"]:
         model.update(zip(tree["parameters"], tree["average"], strict=True))
+        model.update({other: model[name] for other, name in tree["shared"].items()})
     return model
+
+
+def shared_names(model: nn.Module) -> dict[str, str]:
+    """Return the further names of parameters that several modules share, each with the first name of the same."""
+    first = {parameter: name for name, parameter in model.named_parameters()}
+    every = model.named_parameters(remove_duplicate=False)
+    return {name: first[parameter] for name, parameter in every if first[parameter] != name}
+
+
+def _refuse_other_batches(trainer: Trainer, tree: Mapping[str, Any], path: Path) -> None:
+    """Refuse to go on within an epoch by other batches, or other groups of them, than it was begun with."""
+    batch, before = tree["progress"]["batch"], (tree["steps"], tree["accumulate"])
+    now = trainer.loader.steps, trainer.settings.accumulate
+    if batch and before != now:
+        raise RunError(
+            f"`{path}` lies after batch {batch} of an epoch of {before[0]}, {before[1]} a step; an epoch would now have {now[0]}, "
+            f"{now[1]} a step. Resume with the `batch_size`, `accumulate` and data that the run had; they can be changed between "
+            f"epochs."
+        )
 
 
 def refuse_other_weights(model: nn.Module, kept: Mapping[str, torch.Tensor], path: Path) -> None:

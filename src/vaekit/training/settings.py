@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from numbers import Integral
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -84,6 +85,9 @@ class Settings:
     tensorboard: bool = True
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, np.generic):
+                object.__setattr__(self, name, value.item())
         for name in ("epochs", "batch_size", "accumulate", "devices", "nodes", "log_every", "evaluate_every"):
             value = getattr(self, name)
             _require(isinstance(value, Integral) and int(value) >= 1, name, value, "a whole number, at least 1")
