@@ -141,7 +141,7 @@ def test_data_is_described_as_it_would_be_fitted() -> None:
     options = ("--data.options=Table", "--data.options.ignore=[c0]", "--data.options.kinds={c2: categorical}")
     said = vaekit("data", "t.csv", *options, "--data.validation=0").out
     assert "36 rows to train on, 0 to validate" in said
-    assert "1 real, 1 categorical" in said
+    assert "Columns: real: c1; categorical: c2." in said
     assert "`size` of Decoding is 0" in refusal("data", "digits", "--data.options=Decoding", "--data.options.size=0")
 
 

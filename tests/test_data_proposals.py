@@ -196,7 +196,8 @@ def test_what_opened_the_data_opens_it_again() -> None:
             table(Real(), Binary(), Real()),
             [
                 "t: 48 rows to train on, 6 to validate, 6 to test.",
-                "real numbers; columns: 2 real, 1 binary; nothing is missing.",
+                "real numbers; nothing is missing.",
+                "Columns: real: c0, c2; binary: c1.",
                 "Transforms: Standardize. Mixed, because",
             ],
         ),

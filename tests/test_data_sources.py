@@ -271,6 +271,20 @@ def test_parquet_with_missing_words_and_several_types(tmp_path: Path) -> None:
     assert np.asarray(data.train.x).tolist() == [[0, 1, 1], [1, 1, 3], [0, 1, 0]]
 
 
+def test_booleans_of_both_kinds_of_table_are_the_same_words(tmp_path: Path) -> None:
+    columns: dict[str, list[Any]] = {"flag": [True, False, None, True], "size": [1.5, 2.0, 0.5, 3.5]}
+    text = "".join(f"{'' if a is None else a},{b}\n" for a, b in zip(*columns.values(), strict=True))
+    paths = [saved(f"t.{kind}", of)(tmp_path) for kind, of in (("parquet", columns), ("csv", f"flag,size\n{text}"))]
+    found = [vd.open(path, drop_missing=True, transforms=(), validation=0, test=0) for path in paths]
+    assert np.array_equal(found[0].train.x, found[1].train.x)
+    assert [data.opened_by["options"].words for data in found] == [{"flag": ("False", "True")}] * 2
+
+
+def test_bars_separate_fields(tmp_path: Path) -> None:
+    data = vd.open(saved("t.csv", "a|b\n1|2.5\n3|4.5\n")(tmp_path), transforms=(), validation=0, test=0)
+    assert np.asarray(data.train.x).tolist() == [[1, 2.5], [3, 4.5]]
+
+
 def test_columns_that_are_left_out_may_hold_anything(tmp_path: Path) -> None:
     path = saved("t.parquet", {"a": [1.5, -2.0], "nested": [[1], [2, 3]]})(tmp_path)
     for options in (vd.Table(ignore=("nested",)), vd.Table(columns=("a",))):

@@ -6,11 +6,14 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pictures import paint, paint_celeba, paint_ten
 from shell import done, fitted, refused
+
+import vaekit as vk
 
 HEADER = ["size, in m", "colour", "sold", "count"]
 
@@ -156,7 +159,61 @@ def test_columns_are_found_by_name(home: Path, runs: Path) -> None:
     np.testing.assert_allclose(np.load("other.npy"), np.load("own.npy"), rtol=1e-5, atol=1e-6)
 
 
-def test_classes_that_the_model_does_not_know_are_refused(runs: Path) -> None:
-    np.savez("other.npz", x=np.ones((4, 5)), y=np.array(["red", "green", "red", "green"]))
+def test_some_of_the_models_classes_keep_their_numbers(home: Path, runs: Path) -> None:
+    with np.load(home / "classes.npz") as own:
+        chosen = np.flatnonzero(own["y"] == "green")[:4]
+        np.savez("other.npz", x=own["x"][chosen], y=own["y"][chosen])
+    done("encode", runs / "classes", "--split=all", "--out=own.npy")
+    done("encode", runs / "classes", "--data=other.npz", "--out=other.npy")
+    np.testing.assert_allclose(np.load("other.npy"), np.load("own.npy")[chosen], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("classes", "told"), [(["green", "pink"], "labels pink"), ([0.5, 1.25], "are numbers")])
+def test_classes_that_the_model_does_not_know_are_refused(classes: list[Any], told: str, runs: Path) -> None:
+    np.savez("other.npz", x=np.ones((4, 5)), y=np.array(classes * 2))
     said = refused("evaluate", runs / "classes", "--data=other.npz")
-    assert "labels of `other` are green, red; the model is conditional on blue, green, red" in said
+    assert told in said
+    assert "the model is conditional on blue, green, red" in said
+
+
+def test_labels_that_some_rows_lack_are_left_out(runs: Path) -> None:
+    x = np.random.default_rng(1).normal(3.0, 2.0, (6, 5))
+    np.savez("other.npz", x=x, y=np.array([0, 1, np.nan] * 2))
+    done("score", runs / "vectors", "--data=other.npz", "--samples=1", "--out=scores.csv")
+    assert len(Path("scores.csv").read_text().splitlines()) == 7
+    data = vk.data.open("other.npz", validation=0, test=0)
+    assert data.train.labels is None
+    assert "Labels are not used, as there are 2 of 6 rows without a label." in data.describe()
+
+
+def test_own_data_that_has_changed_is_refused_and_used_whole_as_other_data(home: Path, runs: Path) -> None:
+    for change in (lambda x: x[::-1], lambda x: x[:-1], lambda x: x + 1):
+        np.save("own.npy", np.load(home / "vectors.npy"))
+        shutil.rmtree("run", ignore_errors=True)
+        fitted(Path("run"), "--data=own.npy")
+        done("evaluate", "run", "--samples=1")
+        np.save("own.npy", change(np.load("own.npy")))
+        assert "`own` is not what it was when the run was fitted" in refused("evaluate", "run")
+        assert "`data` is not what the run in `run` was begun with" in refused("fit", "--resume=run", "--epochs=2")
+        done("score", "run", "--data=own.npy", "--samples=1")
+
+
+def test_scores_say_which_rows_they_are_of(runs: Path) -> None:
+    x = np.random.default_rng(0).normal(3.0, 2.0, (20, 5))
+    x[[2, 7], 1] = np.nan
+    np.save("gaps.npy", x)
+    fitted(Path("run"), "--data=gaps.npy", "--data.drop_missing=true")
+    own = next(vk.data.open("gaps.npy", drop_missing=True).batches("test", 9))[0]
+    for words in ((), ("--split=all",), ("--split=train",)):
+        said = done("score", "run", *words, "--samples=1")
+        assert "rows 2, 7, counted from 0" in said.err
+        with Path("scores.csv").open(newline="") as file:
+            rows = [int(row["row"]) for row in csv.DictReader(file)]
+        assert not {2, 7} & set(rows)
+        assert rows == sorted(set(rows))
+        assert len(rows) == {(): len(own), ("--split=all",): 18, ("--split=train",): 14}[words]
+    paint_ten(Path("images"))
+    fitted(Path("pictures"), "--data=images")
+    done("score", "pictures", "--split=all", "--samples=1")
+    with Path("scores.csv").open(newline="") as file:
+        assert [row["file"] for row in csv.DictReader(file)] == [f"{i}.png" for i in range(10)]

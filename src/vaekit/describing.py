@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vaekit import spec
 from vaekit.data.dataset import Dataset
+from vaekit.data.splits import PARTS
 from vaekit.errors import ConfigError, RunError, VaekitError
 from vaekit.evaluation.batches import inference
 from vaekit.model import VAE
@@ -89,11 +90,18 @@ def describe_events(data: Dataset) -> dict[str, Any]:
         "scale": data.facts.scale,
         "units": None if data.about.units is None else asdict(data.about.units),
         "decoding": spec.describe(data.about.decoding),
+        "digest": data.about.digest,
+        "splits": held_out(data),
         "column_names": list(data.column_names),
         "label_names": list(data.label_names),
         "context": sum(c.shape[1] for c in data.train.context),
         "classes": labels is not None and labels.ndim == 1,
     }
+
+
+def held_out(data: Dataset) -> list[Any]:
+    """Describe how rows were held out: how many each split has, and the seed by which they were drawn."""
+    return [*(len(data.split(part)) for part in PARTS), data.opened_by.get("seed", 0)]
 
 
 def describe_setting(value: object) -> Any:

@@ -27,6 +27,7 @@ from vaekit.describing import (
     describe_or_none,
     describe_setting,
     does_the_same,
+    held_out,
     read_yaml,
     rebuilt_objective,
     telling_damage,
@@ -170,7 +171,7 @@ def write_config(
 
 
 def refuse_another(folder: Path | None, model: VAE, objective: Objective, data: Dataset) -> None:
-    """Refuse to go on with a run by another model or objective: its losses, and its best checkpoints, would be of two.
+    """Refuse to go on with a run by another model, objective or data: its losses, and its best checkpoints, would be of two.
 
     A model is another one if, with the same weights, it makes something else of a batch. A function of the same name is taken
     for the run's own. There is no folder where no run goes on.
@@ -181,6 +182,12 @@ def refuse_another(folder: Path | None, model: VAE, objective: Objective, data: 
     if folder is None:
         return
     kept, given = read_yaml(folder, MODEL), describe_or_none(model)
+    before, now = kept.get("events") or {}, {"digest": data.about.digest, "splits": held_out(data)}
+    if any(before.get(name, value) != value for name, value in now.items()):
+        raise RunError(
+            f"`data` is not what the run in `{folder}` was begun with, so other rows would be held out. Give the same, or fit "
+            f"another run, from this one's model where its weights are wanted."
+        )
     if given is not None and kept.get("model") is not None:
         with telling_damage(folder):
             other = spec.rebuilt(model, kept["model"])

@@ -11,10 +11,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from vaekit import data as data_room
 from vaekit.data.dataset import Dataset
+from vaekit.data.describe import listed
+from vaekit.data.labels import encode_labels
 from vaekit.data.reading import Opened, read, settled
-from vaekit.data.source import Decoding, Options
+from vaekit.data.source import Decoding, Options, Source
 from vaekit.data.units import Units
 from vaekit.errors import ConfigError, DataError, ShapeError
 
@@ -37,17 +41,29 @@ def reopen(
 
     Raises:
         ShapeError: if its events have another shape than the model's.
-        DataError: if it cannot be read, is a table of other columns, or has other labels than a conditional model.
+        DataError: if it cannot be read, is a table of other columns, has other labels than a conditional model, or is the run's
+            own and has changed.
     """
     if isinstance(data, Dataset):
         found = data
     elif data is None and settings.get("source") is None:
         return None
     else:
-        units = Units(**events["units"]) if data is not None and events.get("units") else None
-        found = _first_that_suits(_ways(settings, events, data, whole), units)
+        known = None if data is None or not events.get("units") else events
+        found = _first_that_suits(_ways(settings, events, data, whole), known)
     _refuse_other_events(found, events)
+    if data is None:
+        _refuse_changed(found, events)
     return found
+
+
+def _refuse_changed(data: Dataset, events: Mapping[str, Any]) -> None:
+    """Refuse the run's own data if it is not what it was: other rows would be held out than in the fit."""
+    if events.get("digest") not in (None, data.about.digest):
+        raise DataError(
+            f"`{data.name}` is not what it was when the run was fitted, so other rows would be held out, and some that were "
+            f"trained on be judged. Bring it back, or give it as other data, which is used whole."
+        )
 
 
 def _ways(
@@ -76,21 +92,42 @@ def _options(own: Options | None, events: Mapping[str, Any], data: Opened | None
     return [*(option for option in options if option is not None), None]
 
 
-def _first_that_suits(ways: Iterator[dict[str, Any]], units: Units | None) -> Dataset:
+def _first_that_suits(ways: Iterator[dict[str, Any]], known: Mapping[str, Any] | None) -> Dataset:
     *others, last = ways
     for way in others:
         with suppress(ConfigError):
-            return _opened(way, units)
-    return _opened(last, units)
+            return _opened(way, known)
+    return _opened(last, known)
 
 
-def _opened(way: Mapping[str, Any], units: Units | None) -> Dataset:
-    """Open data, other than a run's own in the units of that."""
-    if units is None:
+def _opened(way: Mapping[str, Any], known: Mapping[str, Any] | None) -> Dataset:
+    """Open data, other than a run's own in the units of that, and with the classes that its model is conditional on."""
+    if known is None:
         return data_room.open(**way)
-    source = replace(read(way["source"], way["options"]), units=units)
+    source = replace(read(way["source"], way["options"]), units=Units(**known["units"]))
+    if known.get("context") and known.get("classes") and source.labels:
+        source = _by_known_classes(source, tuple(map(str, known["label_names"])))
     data = data_room.open(**{**way, "source": source, "options": None})
     return replace(data, opened_by=settled({**data.opened_by, "source": way["source"], "options": way["options"]}))
+
+
+def _by_known_classes(source: Source, names: tuple[str, ...]) -> Source:
+    """Number the classes of a source as a model's are numbered.
+
+    Raises:
+        DataError: naming a class that the model does not have.
+    """
+    codes, found = encode_labels(source.labels, source.x, source.label_names)
+    if any(values.ndim != 1 for values in codes.values()):
+        raise DataError(f"The labels of `{source.name}` are numbers; the model is conditional on {', '.join(names)}.")
+    used = [found[code] for code in np.unique(np.concatenate(list(codes.values())))]
+    if unknown := [name for name in used if name not in names]:
+        raise DataError(
+            f"`{source.name}` has the labels {listed(unknown)}; the model is conditional on {', '.join(names)}. Leave out "
+            f"those rows."
+        )
+    number = np.array([names.index(name) if name in used else 0 for name in found], np.int64)
+    return replace(source, labels={part: number[values] for part, values in codes.items()}, label_names=names)
 
 
 def _refuse_other_events(data: Dataset, events: Mapping[str, Any]) -> None:

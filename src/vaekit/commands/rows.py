@@ -62,7 +62,13 @@ def refuse_format(out: Path, shape: Sequence[int] | None = None, formats: Sequen
     )
 
 
-def write(values: Tensor, out: Path, columns: Mapping[str, Sequence[str]] | None = None, of: str = "") -> None:
+def write(
+    values: Tensor,
+    out: Path,
+    columns: Mapping[str, Sequence[str]] | None = None,
+    of: str = "",
+    index: Mapping[str, Sequence[str]] | None = None,
+) -> None:
     """Write rows to a file, and say so.
 
     Arguments:
@@ -70,6 +76,7 @@ def write(values: Tensor, out: Path, columns: Mapping[str, Sequence[str]] | None
         out: an array (.npy), a table (.csv) of vectors, or a picture (.png) of images.
         columns: the columns of a table by name, each with the words that its numbers stand for, if any.
         of: which rows they are, in words.
+        index: columns that a table begins with, by name, each with a word a row: where the rows are from.
 
     Raises:
         ConfigError: if the format does not hold such rows.
@@ -81,7 +88,7 @@ def write(values: Tensor, out: Path, columns: Mapping[str, Sequence[str]] | None
     elif out.suffix == ".npy":
         write_atomically(out, lambda path: _save(path, array))
     else:
-        write_atomically(out, lambda path: _write_table(path, array, columns or {}))
+        write_atomically(out, lambda path: _write_table(path, array, columns or {}, index or {}))
     print(f"wrote {out}: {len(array)} rows of shape {array.shape[1:]}{f' ({of})' if of else ''}")
 
 
@@ -96,15 +103,18 @@ def _save(path: Path, array: Array) -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def _write_table(path: Path, array: Array, columns: Mapping[str, Sequence[str]]) -> None:
-    """Write a table of numbers, and of the words that the nearest whole numbers stand for."""
+def _write_table(
+    path: Path, array: Array, columns: Mapping[str, Sequence[str]], index: Mapping[str, Sequence[str]]
+) -> None:
+    """Write a table of numbers, and of the words that the nearest whole numbers stand for, after an index."""
     words = list(columns.values()) or [()] * array.shape[1]
+    first = list(zip(*index.values(), strict=True)) or [()] * len(array)
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         if columns:
-            table.writerow(columns)
-        for row in array.tolist():
-            table.writerow(map(_field, row, words))
+            table.writerow([*index, *columns])
+        for place, row in zip(first, array.tolist(), strict=True):
+            table.writerow([*place, *map(_field, row, words)])
 
 
 def _field(value: float, words: Sequence[str]) -> str:

@@ -136,6 +136,8 @@ def _score(
 ) -> None:
     """Score rows, in their order, by how likely they are: log p(x), distortion and rate of each, in nats.
 
+    A table also has the number of each row in its source, counted from 0, and the name of its file where it is one.
+
     Args:
         run: the folder of the run.
         chosen: what is scored.
@@ -146,4 +148,5 @@ def _score(
     from vaekit.commands import rows, work
 
     worker, split = work.opened(run, chosen, out, rows.TABLES)
-    rows.write(worker.score(split, samples, seed), out, dict.fromkeys(worker.scores, ()), rows_of(split))
+    scored, columns = worker.score(split, samples, seed), dict.fromkeys(worker.scores, ())
+    rows.write(scored, out, columns, rows_of(split), worker.index(split))

@@ -19,6 +19,7 @@ from vaekit import figures
 from vaekit.commands.chosen import Chosen
 from vaekit.commands.loading import load
 from vaekit.commands.rows import FORMATS, refuse_format
+from vaekit.data.identity import index
 from vaekit.data.labels import as_context
 from vaekit.data.source import Array
 from vaekit.data.splits import PARTS
@@ -122,6 +123,10 @@ class Worker:
             return torch.stack([known[name] for name in self.scores], -1)
 
         return self._mapped(split, scored, seed)
+
+    def index(self, split: str) -> dict[str, list[str]]:
+        """Say where the rows of a split, or of "all", are in their source, by columns of a table."""
+        return index(self.run.needs_data(), self._parts(split))
 
     def pairs(self, split: str, most: int) -> figures.Image:
         """Lay out the first images of a split above their reconstructions."""

@@ -70,6 +70,7 @@ def read_celeba(folder: Path, decoding: Decoding) -> Source:
         x=cut(pixels, sizes),
         labels=cut(factors, sizes) if names else {},
         label_names=names,
+        files=cut(np.array(files.names), sizes),
         decoding=decoding.settled(pixels.shape[1:]),
         report=" ".join(filter(None, (absent, note, cropped, report))),
     )

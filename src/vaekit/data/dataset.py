@@ -43,11 +43,15 @@ class Split:
         x: values as they are stored, shape (N, *event).
         labels: integer classes, shape (N,), or float factors, shape (N, F); None where there are none.
         context: what the model is given besides x, each float32 of shape (N, C).
+        rows: the number of each row in its part of the source, shape (N,); None where they are all, in order.
+        files: the name of each row's file, shape (N,); None where rows are no files.
     """
 
     x: Stored
     labels: Array | None = None
     context: tuple[Array, ...] = ()
+    rows: Array | None = None
+    files: Array | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -72,6 +76,7 @@ class About:
         notes: what else the user is told.
         units: how the values were stored and read, before what is made once.
         decoding: how image files became arrays, with nothing left open.
+        digest: what tells the source from other or reordered rows.
     """
 
     name: str
@@ -82,6 +87,7 @@ class About:
     notes: tuple[str, ...] = ()
     units: Units | None = None
     decoding: Decoding | None = None
+    digest: str = ""
 
 
 @dataclass(frozen=True, repr=False)

@@ -184,6 +184,8 @@ def _on_unit_grid(sampled: Array, high: float) -> bool:
 def tell(data: Dataset) -> list[str]:
     """Say in a few lines what a data set is and what was done to it."""
     lines = [_rows(data), _values(data)]
+    if data.columns:
+        lines.append(_columns(data))
     if data.label_names:
         lines.append(_labels(data))
     if data.facts.constant:
@@ -205,10 +207,17 @@ def _values(data: Dataset) -> str:
     grid = "whole numbers" if facts.whole else "real numbers"
     if facts.levels:
         grid = f"on a grid of {facts.levels:,} levels, read as [0, 1]"
-    kinds = [type(column).__name__.lower() for column in data.columns]
-    counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-    columns = f"; columns: {counted}" if counted else ""
-    return f"{what} of {shape}, stored as {facts.dtype}, from {facts.low:g} to {facts.high:g}, {grid}{columns}; nothing is missing."
+    return (
+        f"{what} of {shape}, stored as {facts.dtype}, from {facts.low:g} to {facts.high:g}, {grid}; nothing is missing."
+    )
+
+
+def _columns(data: Dataset) -> str:
+    """Name the columns of a table by their kinds."""
+    kinds = [type(column).__name__ for column in data.columns]
+    names = data.column_names or [f"column {i}" for i in range(len(kinds))]
+    of_kind = {kind: [name for name, its in zip(names, kinds, strict=True) if its == kind] for kind in kinds}
+    return f"Columns: {'; '.join(f'{kind.lower()}: {listed(names)}' for kind, names in of_kind.items())}."
 
 
 def _labels(data: Dataset) -> str:
@@ -236,10 +245,12 @@ def listed(names: Sequence[str]) -> str:
 
 
 def tell_missing(bad: Mapping[str, tuple[Flags, Flags]], total: int, names: Sequence[str]) -> str:
-    """Say how many rows of all parts of a source have missing values, and in which elements."""
-    rows = sum(int(flags.sum()) for flags, _ in bad.values())
+    """Say how many rows of all parts of a source have missing values, which, and in which elements."""
+    rows = [f"{row:,}" for flags, _ in bad.values() for row in np.flatnonzero(flags).tolist()]
     elements = np.flatnonzero(np.logical_or.reduce([flags for _, flags in bad.values()]))
     which = listed([names[i] if names else str(i) for i in elements.tolist()])
     kind = "column" if names else "element"
     where = f"{len(elements):,} {kind}{'s' if len(elements) > 1 else ''}: {which}"
-    return f"{rows:,} of {total:,} rows {'have' if rows > 1 else 'has'} missing or infinite values (in {where})"
+    several = len(rows) > 1
+    told = f"{len(rows):,} of {total:,} rows {'have' if several else 'has'} missing or infinite values"
+    return f"{told} (in {where}; row{'s' * several} {listed(rows)}, counted from 0)"

@@ -99,6 +99,7 @@ def read_folder(folder: Path, decoding: Decoding) -> Source:
         x=cut(pixels, sizes),
         labels=cut(labels, sizes) if classes else {},
         label_names=classes,
+        files=cut(np.array(files.names), sizes),
         decoding=decoding.settled(pixels.shape[1:]),
         report=report,
     )

@@ -11,6 +11,7 @@ import torch
 
 from vaekit.data.dataset import RESIDENT_BYTES, About, Dataset, Split, prepare
 from vaekit.data.describe import Facts, Flags, chunks, inspect, missing, numeric, sample, tell_missing
+from vaekit.data.identity import digest
 from vaekit.data.labels import as_context, encode_labels, unlabelled
 from vaekit.data.reading import Opened, read, settled
 from vaekit.data.rows import Indices, stored
@@ -45,7 +46,8 @@ def open(
         test: fraction of the rows for test, likewise.
         seed: seeds the split.
         context: give the labels to the model as context: classes as one-hot vectors, factors as they are.
-        drop_missing: leave out rows with missing or infinite values instead of refusing them.
+        drop_missing: leave out rows with missing or infinite values, and with context those without labels, instead of refusing
+            them.
 
     Returns:
         The data.
@@ -60,16 +62,18 @@ def open(
         digits: 1,437 rows to train on, 180 to validate, 180 to test.
     """
     _require_objects(transforms)
-    found = _with_labels(_without_missing(_checked(read(source, options)), drop_missing), drop_missing)
+    found = _without_missing(_checked(read(source, options)), drop_missing)
+    found = _with_labels(found, drop_missing) if context else _labelled_or_not(found)
     labels, names = encode_labels(found.labels, found.x, found.label_names)
     facts = _inspected(found)
-    units = Units.of(facts)
+    units, known = Units.of(facts), digest(found)
     once = tuple(t for t in transforms or () if t.once)
     for transform in once:
         found, facts = _made_once(found, facts, transform)
     splits = _splits(found, labels, {"validation": validation, "test": test}, seed, len(names) if context else None)
     asked = {"validation": validation, "test": test, "seed": seed, "context": context, "drop_missing": drop_missing}
-    about = About(found.name, facts, names, found.columns, found.column_names, (found.report,), units, found.decoding)
+    notes = (found.report,)
+    about = About(found.name, facts, names, found.columns, found.column_names, notes, units, found.decoding, known)
     parts = splits["train"], splits["validation"], splits["test"]
     if found.words is not None:
         options = replace(
@@ -129,12 +133,26 @@ def _without_missing(found: Source, drop: bool) -> Source:
 
 def _with_labels(found: Source, drop: bool) -> Source:
     """Drop rows whose labels are no finite numbers, if asked to; where labels are read they are refused otherwise."""
-    flags = {part: rows for part, values in found.labels.items() if (rows := unlabelled(values)).any()}
+    flags = _unlabelled(found)
     if not drop or any(len(rows) != len(found.x[part]) for part, rows in flags.items()):
         return found
-    count, total = sum(int(rows.sum()) for rows in flags.values()), sum(map(len, found.x.values()))
-    told = f"{count:,} of {total:,} rows without a label"
-    return _without(found, flags, told, "Give the data without labels.") if flags else found
+    return _without(found, flags, _told_unlabelled(found, flags), "Give the data without labels.") if flags else found
+
+
+def _labelled_or_not(found: Source) -> Source:
+    """Leave labels out that some rows lack, where the model is not given them."""
+    flags = _unlabelled(found)
+    told = f"Labels are not used, as there are {_told_unlabelled(found, flags)}."
+    return replace(found, labels={}, label_names=(), report=f"{found.report} {told}".strip()) if flags else found
+
+
+def _unlabelled(found: Source) -> dict[str, Flags]:
+    """Flag the rows without a label of each part that has some."""
+    return {part: rows for part, values in found.labels.items() if (rows := unlabelled(values)).any()}
+
+
+def _told_unlabelled(found: Source, flags: Mapping[str, Flags]) -> str:
+    return f"{sum(int(rows.sum()) for rows in flags.values()):,} of {sum(map(len, found.x.values())):,} rows without a label"
 
 
 def _without(found: Source, flags: Mapping[str, Flags], told: str, wayout: str) -> Source:
@@ -147,8 +165,18 @@ def _without(found: Source, flags: Mapping[str, Flags], told: str, wayout: str) 
     if not all(map(len, kept.values())):
         raise DataError(f"`{found.name}`: {told}, which leaves none. {wayout}")
     x = {part: _take(values, kept.get(part)) for part, values in found.x.items()}
-    labels = {part: values[kept[part]] if part in kept else values for part, values in found.labels.items()}
-    return replace(found, x=x, labels=labels, report=f"{found.report} Left out: {told}.".strip())
+    numbers = {part: found.numbers.get(part, np.arange(len(values))) for part, values in found.x.items()}
+    labels, files, numbers = (
+        {part: values[kept[part]] if part in kept else values for part, values in of.items()}
+        for of in (found.labels, found.files, numbers)
+    )
+    report = f"{found.report} Left out: {told}.".strip()
+    return replace(found, x=x, labels=labels, files=files, numbers=numbers, report=report)
+
+
+def _of(values: Array | None, rows: Indices | None) -> Array | None:
+    """Return the values of some rows; None stands for the rows' own numbers, and for all rows."""
+    return rows if values is None else values if rows is None else values[rows]
 
 
 def _take(x: Stored, rows: Indices | None) -> Stored:
@@ -168,7 +196,8 @@ def _splits(
     for part, (place, rows) in plan({place: len(x) for place, x in found.x.items()}, wanted, seed).items():
         mine = None if place not in labels else labels[place] if rows is None else labels[place][rows]
         context = () if mine is None or classes is None else (as_context(mine, classes),)
-        splits[part] = Split(_take(found.x[place], rows), mine, context)
+        files = _of(found.files[place], rows) if place in found.files else None
+        splits[part] = Split(_take(found.x[place], rows), mine, context, _of(found.numbers.get(place), rows), files)
     return splits
 
 

@@ -36,21 +36,21 @@ Values: TypeAlias = Floats | list[str | None]
 Raw = TypeVar("Raw")
 BLANK = ("", "na", "n/a", "nan", "null", "none", "?")
 LABELS = ("label", "class", "target")
-DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
+WITH_COMMAS = re.compile(r"[+-]?\d[\d.,]*")
 LARGEST_COUNT, FEW_WORDS = 10_000, 20
 KINDS: dict[Kind, Column] = {"real": Real(), "positive": Positive(), "binary": Binary(), "count": Count()}
 
 
 def read_csv(path: Path, options: Table) -> Source:
-    """Read a table of comma-, semicolon- or tab-separated values.
+    """Read a table of values that commas, semicolons, tabs or bars separate.
 
     The first line names the columns, unless it is all numbers. Empty fields, NA, NaN, null and ? are missing values.
     """
     with reading(path, "a table of comma-separated values"), path.open(newline="", encoding="utf-8-sig") as file:
         head = file.readline()
         file.seek(0)
-        delimiter = max(",;\t", key=head.count)
-        lines = [(number, line) for number, line in enumerate(csv.reader(file, delimiter=delimiter), 1) if any(line)]
+        delimiter = max(",;\t|", key=head.count)
+        lines = [(number, line) for number, line in enumerate(csv.reader(file, delimiter=delimiter), 1) if line]
         if not lines:
             raise DataError(f"`{path}` is empty. Give a table with a line of names and lines of values.")
         width = len(lines[0][1])
@@ -162,21 +162,33 @@ def _refuse_absent(path: Path, columns: Mapping[str, object], options: Table) ->
 
 
 def _refuse_texts(path: Path, columns: Mapping[str, Values]) -> None:
-    """Refuse words that are no category: numbers with commas, and free text."""
+    """Refuse words that are no category: numbers with commas or with a word among them, and free text."""
     words = {name: values for name, values in columns.items() if isinstance(values, list)}
     for name, values in words.items():
         present = [word for word in values if word is not None]
-        commas = [word for word in present if "," in word]
-        if commas and all(map(DECIMAL_COMMA.fullmatch, present)):
+        if (word := _among_numbers(present)) is not None:
             raise DataError(
-                f"The column {name!r} of `{path}` has numbers with commas, such as {commas[0]}. Write points, as a table does that "
-                f"pandas.read_csv(..., decimal=',') read and to_csv wrote."
+                f"The column {name!r} of `{path}` holds numbers, and {word!r} among them. Leave that field empty if it is missing, "
+                f"or give the column's kind: Table(kinds={{{name!r}: 'categorical'}})."
+            )
+        commas = [word for word in present if "," in word]
+        if commas and all(map(WITH_COMMAS.fullmatch, present)):
+            raise DataError(
+                f"The column {name!r} of `{path}` has numbers with commas, such as {commas[0]}. Write 1234.5, as a table does "
+                f"that pandas.read_csv(..., decimal=',') read, or thousands=',', and to_csv wrote."
             )
     if texts := [name for name, values in words.items() if _is_free(values)]:
         raise DataError(
             f"`{path}` has free text in {listed(texts)}: about as many different values as rows, which is no category. "
             f"Leave it out: Table(ignore={tuple(texts)})."
         )
+
+
+def _among_numbers(words: Sequence[str]) -> str | None:
+    """Return a word among numbers, where nine of ten fields are numbers of more than a few values; None elsewhere."""
+    numbers = [word for word in words if _is_number(word)]
+    few = len(numbers) < 0.9 * len(words) or len(set(numbers)) <= FEW_WORDS
+    return None if few else next(word for word in words if not _is_number(word))
 
 
 def _label(columns: Mapping[str, object], options: Table) -> str | None:
@@ -288,7 +300,9 @@ def _from_arrow(name: str, column: Any) -> Values:
     from pyarrow import types
 
     kind = column.type
-    if types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+    if types.is_boolean(kind):
+        return [None if flag is None else str(flag) for flag in column.to_pylist()]
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         return cast(Floats, column.cast("float64").to_numpy())
     if types.is_string(kind) or types.is_large_string(kind) or types.is_dictionary(kind):
         return [None if word is None else str(word) for word in column.to_pylist()]

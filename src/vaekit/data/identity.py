@@ -1,0 +1,56 @@
+"""Which data it is, and which rows: a digest of what a source holds, and the place of each row in its source."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vaekit.data.describe import sample
+from vaekit.data.source import Array, Source, Stored
+
+if TYPE_CHECKING:
+    from vaekit.data.dataset import Dataset, Split
+
+WHOLE = 2**28  # bytes of an array that are all looked at; of a larger one, and of one on the disk, some rows are
+
+
+def digest(source: Source) -> str:
+    """Return what tells a source from other or reordered rows: a checksum of the values of each part, and how many they are.
+
+    Image files are told by their names, because their pixels depend on the library that decodes them.
+    """
+    return " ".join(f"{part}:{len(x)}:{_checksum(source, part):08x}" for part, x in source.x.items())
+
+
+def index(data: Dataset, parts: Sequence[str]) -> dict[str, list[str]]:
+    """Say where the rows of some splits, one split after the other, are in their source.
+
+    Returns:
+        `row`, the number of each in its part of the source, from 0 and with those that were left out; `file` where the source
+        is of files; and `split` where there are several.
+    """
+    splits = [data.split(part) for part in parts]
+    columns = {"row": [str(row) for split in splits for row in numbers(split).tolist()]}
+    if all(split.files is not None for split in splits):
+        columns["file"] = [str(name) for split in splits for name in np.asarray(split.files)]
+    if len(parts) > 1:
+        columns["split"] = [part for part, split in zip(parts, splits, strict=True) for _ in range(len(split))]
+    return columns
+
+
+def numbers(split: Split) -> Array:
+    """Return the number of each row of a split in its part of the source, shape (N,)."""
+    return np.arange(len(split)) if split.rows is None else split.rows
+
+
+def _checksum(source: Source, part: str) -> int:
+    if part in source.files:
+        return zlib.crc32("\0".join(source.files[part]).encode())
+    return 0 if source.decoding is not None else zlib.crc32(np.ascontiguousarray(_looked_at(source.x[part])).data)
+
+
+def _looked_at(x: Stored) -> Array:
+    return x if isinstance(x, np.ndarray) and x.nbytes <= WHOLE else sample(x)
