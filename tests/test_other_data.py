@@ -217,3 +217,29 @@ def test_scores_say_which_rows_they_are_of(runs: Path) -> None:
     done("score", "pictures", "--split=all", "--samples=1")
     with Path("scores.csv").open(newline="") as file:
         assert [row["file"] for row in csv.DictReader(file)] == [f"{i}.png" for i in range(10)]
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate", "encode"])
+def test_a_value_that_cannot_be_scored_is_told_by_row_and_column(command: str, home: Path, runs: Path) -> None:
+    with (home / "table.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    rows[18][HEADER.index("count")] = "-3"
+    with Path("other.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    said = refused(command, runs / "table", "--data=other.csv")
+    assert (
+        "Row 17 of `other`, counted from 0, cannot be scored: 'count' is -3, and is to be count. Mend that row" in said
+    )
+
+
+def test_a_log_likelihood_in_units_of_the_data_is_the_same_for_data_on_another_scale(runs: Path) -> None:
+    x, found = np.random.default_rng(0).normal(0.0, 1.0, (60, 3)), []
+    for factor in (1.0, 1000.0):
+        np.save("x.npy", factor * x)
+        shutil.rmtree("run", ignore_errors=True)
+        fitted(Path("run"), "--data=x.npy")
+        told = json.loads(done("evaluate", "run", "--samples=4", "--json").out)
+        assert told["log_likelihood_in_units"] == told["log_likelihood"] - told["units_offset"]
+        found.append(told["log_likelihood_in_units"])
+        assert "in units of the data" in done("evaluate", "run", "--samples=4").out
+    assert found[0] - found[1] == pytest.approx(3 * np.log(1000), abs=1e-4)

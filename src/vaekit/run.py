@@ -28,6 +28,7 @@ from vaekit.objectives import Objective
 from vaekit.reopening import reopen as reopen_data
 from vaekit.report import report as write_report
 from vaekit.report import title_of
+from vaekit.scorable import scorable
 from vaekit.training import Progress
 from vaekit.training.checkpoint import load as load_checkpoint
 from vaekit.training.recorder import METRICS, RATES, History, read_table
@@ -104,12 +105,14 @@ class Run:
             progress: called with the number of examples done.
         """
         data, splits = self.needs_data(), self.parts(split)
-        parts = [data.batches(name, EVALUATED_AT_ONCE, self.model.step.device) for name in splits]
+        likelihood, device = self.model.likelihood, self.model.step.device
+        parts = [scorable(data, likelihood, name, EVALUATED_AT_ONCE, device) for name in splits]
         evaluation = evaluate(
             self.model,
             chain.from_iterable(parts),
             samples=samples,
-            bits_offset=data.bits_offset(self.model.likelihood),
+            bits_offset=data.bits_offset(likelihood),
+            units_offset=data.units_offset(likelihood),
             seed=seed,
             progress=progress,
         )

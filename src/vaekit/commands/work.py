@@ -31,6 +31,7 @@ from vaekit.evaluation.batches import inference
 from vaekit.evaluation.likelihood import estimate
 from vaekit.evaluation.representation import has_bound
 from vaekit.run import Run
+from vaekit.scorable import scorable
 
 AT_ONCE = 256
 
@@ -132,8 +133,7 @@ class Worker:
         """Lay out the first images of a split above their reconstructions."""
         part = self._parts(split)[0]
         with inference(self.model, 0):
-            given = next(self.run.needs_data().batches(part, most, self.model.step.device))
-            self._check(given[0])
+            given = next(scorable(self.run.needs_data(), self.model.likelihood, part, most, self.model.step.device))
             return figures.reconstructions(self.model, *given)
 
     def _drawn(self, count: int, context: tuple[Tensor, ...], mean: bool) -> Tensor:
@@ -162,8 +162,8 @@ class Worker:
         parts = []
         with inference(self.model, seed):
             for name in self._parts(split):
-                for given in self.run.needs_data().batches(name, AT_ONCE, self.model.step.device):
-                    self._check(given[0])
+                data, device = self.run.needs_data(), self.model.step.device
+                for given in scorable(data, self.model.likelihood, name, AT_ONCE, device):
                     parts.append(function(*given).cpu())
         return torch.cat(parts)
 
@@ -174,11 +174,6 @@ class Worker:
         if not filled:
             raise ConfigError(f"`split` is {split!r}, which has no rows. Name another, or all.")
         return filled
-
-    def _check(self, x: Tensor) -> None:
-        check = getattr(self.model.likelihood, "check", None)
-        if check is not None:
-            check(x)
 
     def _context(self, label: str | None) -> tuple[Tensor, ...]:
         """Return the condition that a label stands for, shape (1, C); none for a model without."""

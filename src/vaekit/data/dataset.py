@@ -215,6 +215,24 @@ class Dataset:
             return None
         return sum(t.log_volume(self.event_shape) for t in self.transforms)
 
+    def units_offset(self, likelihood: nn.Module) -> float:
+        """Return the nats to add to minus the log-density of an event, as it is scored, for that of the values as they are stored.
+
+        It makes models comparable that scored the same data on other scales.
+
+        Arguments:
+            likelihood: what scores the events.
+
+        Returns:
+            D log-scales of what the values were divided by; 0 for mass functions, cross-entropies that are not likelihoods, and
+            dequantised values, whose code length `bits_offset` gives.
+        """
+        no_density = getattr(likelihood, "is_discrete", False) or not getattr(likelihood, "is_normalised", True)
+        if no_density or any(isinstance(t, Dequantize) for t in self.transforms):
+            return 0.0
+        read = math.prod(self.event_shape) * math.log(self.facts.scale)
+        return read + sum(t.log_volume(self.event_shape) for t in self.transforms)
+
     def in_units(self, x: Tensor) -> Tensor:
         """Bring what a model scores or makes, shape (B, *event), back to the units of the stored values."""
         for transform in reversed(self.transforms):

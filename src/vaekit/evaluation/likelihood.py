@@ -128,6 +128,7 @@ def evaluate(
     samples: int = 128,
     chunk: int = 64,
     bits_offset: float | None = None,
+    units_offset: float = 0.0,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
@@ -143,6 +144,7 @@ def evaluate(
         chunk: how many of them are drawn at once.
         bits_offset: nats per example to add to minus the log-density for the code length of the stored values; None where
             no code length exists. A likelihood that is a mass function needs none.
+        units_offset: nats per example to add to minus the log-density for that of the values as they are stored.
         seed: of the draws, and of random transforms in `batches`.
         progress: called with the number of examples done after every batch.
 
@@ -180,6 +182,7 @@ def evaluate(
         relaxed=not getattr(model.likelihood, "is_normalised", True),
         bound_reason=no_bound,
         bits_per_dim_reason=no_code,
+        units_offset=units_offset,
     )
 
 
@@ -192,6 +195,7 @@ def _summary(
     relaxed: bool,
     bound_reason: str | None,
     bits_per_dim_reason: str | None,
+    units_offset: float,
 ) -> Evaluation:
     """Turn moments over examples into an `Evaluation`."""
     variances = moments["codes"].variance
@@ -213,6 +217,7 @@ def _summary(
         relaxed=relaxed,
         bound_reason=bound_reason,
         bits_per_dim_reason=bits_per_dim_reason,
+        units_offset=units_offset,
     )
 
 

@@ -55,6 +55,7 @@ class Evaluation:
         relaxed: whether the likelihood is not normalised, so that no number here is a likelihood.
         bound_reason: why `elbo`, `rate` and `log_likelihood` are None.
         bits_per_dim_reason: why `bits_per_dim` is None.
+        units_offset: the nats to add to minus a log-density for that of the values as they are stored, where it was scaled.
     """
 
     elbo: float | None
@@ -74,6 +75,12 @@ class Evaluation:
     relaxed: bool
     bound_reason: str | None = None
     bits_per_dim_reason: str | None = None
+    units_offset: float = 0.0
+
+    @property
+    def log_likelihood_in_units(self) -> float | None:
+        """The log-likelihood of the values as they are stored, which compares models that scored them on other scales."""
+        return None if self.log_likelihood is None else self.log_likelihood - self.units_offset
 
     @property
     def bits_per_dim_is_bound(self) -> bool:
@@ -106,6 +113,7 @@ class Evaluation:
             "rates": None if self.rates is None else list(self.rates),
             "code_variances": list(self.code_variances),
             "bits_per_dim_is_bound": self.bits_per_dim_is_bound,
+            "log_likelihood_in_units": self.log_likelihood_in_units,
             "unit": "nats per example",
         }
 
@@ -120,6 +128,13 @@ class Evaluation:
         yield self._finding("distortion", "distortion", "What the data costs once its code is known: reconstruction.")
         yield self._finding("rate", "rate", f"What the code costs: divergence of posterior from prior{estimated}.")
         yield self._finding("log-likelihood", "log_likelihood", self._likelihood_meaning())
+        if self.units_offset and self.log_likelihood_in_units is not None:
+            yield Finding(
+                "in units of the data",
+                with_error(self.log_likelihood_in_units, self.standard_error["log_likelihood"]),
+                "nats",
+                "The log-likelihood of the values as they are stored; those above are of scaled values.",
+            )
         yield self._finding(
             "bits per dimension",
             "bits_per_dim",
