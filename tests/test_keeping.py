@@ -116,8 +116,8 @@ def test_a_model_that_will_not_be_rebuilt_is_spoken_of_at_the_fit(
 def test_a_model_that_will_be_rebuilt_is_not_spoken_of(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit(Kept(2), tmp_path / "run")
-    vk.load(tmp_path / "run")
+        run = fit(Kept(2), tmp_path / "run")
+    assert repr(vk.load(tmp_path / "run").model) == repr(run.model)
 
 
 def test_a_class_of_a_program_that_was_run_is_given_a_way_out(tmp_path: Path) -> None:

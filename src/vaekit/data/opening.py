@@ -46,8 +46,7 @@ def open(
         test: fraction of the rows for test, likewise.
         seed: seeds the split.
         context: give the labels to the model as context: classes as one-hot vectors, factors as they are.
-        drop_missing: leave out rows with missing or infinite values, and with context those without labels, instead of refusing
-            them.
+        drop_missing: leave out rows with missing or infinite values, and with context those without labels.
 
     Returns:
         The data.
@@ -66,24 +65,27 @@ def open(
     found = _with_labels(found, drop_missing) if context else _labelled_or_not(found)
     labels, names = encode_labels(found.labels, found.x, found.label_names)
     facts = _inspected(found)
-    units, known = Units.of(facts), digest(found)
+    known = Units.of(facts), found.decoding, digest(found)
     once = tuple(t for t in transforms or () if t.once)
     for transform in once:
         found, facts = _made_once(found, facts, transform)
     splits = _splits(found, labels, {"validation": validation, "test": test}, seed, len(names) if context else None)
     asked = {"validation": validation, "test": test, "seed": seed, "context": context, "drop_missing": drop_missing}
-    notes = (found.report,)
-    about = About(found.name, facts, names, found.columns, found.column_names, notes, units, found.decoding, known)
+    about = About(found.name, facts, names, found.columns, found.column_names, (found.report,), *known)
     parts = splits["train"], splits["validation"], splits["test"]
-    if found.words is not None:
-        options = replace(
-            options if isinstance(options, Table) else Table(), words=found.words, columns=found.column_names
-        )
-    data = Dataset(about, *parts, once, opened_by=settled({"source": source, "options": options, **asked}))
+    opened_by = settled({"source": source, "options": _options_like(found, options), **asked})
+    data = Dataset(about, *parts, once, opened_by=opened_by)
     if transforms is not None:
         return data.with_transforms(transforms)
     proposal = data.propose()
     return replace(data.with_transforms(proposal.transforms, proposal.reason), automatic=True)
+
+
+def _options_like(found: Source, options: Options | None) -> Options | None:
+    """Return the options by which other data is read as this was: of a table, with its words and columns."""
+    if found.words is None:
+        return options
+    return replace(options if isinstance(options, Table) else Table(), words=found.words, columns=found.column_names)
 
 
 def _require_objects(transforms: Sequence[Transform] | None) -> None:

@@ -132,19 +132,17 @@ def evaluate(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Judge a model on data: bound, rate, distortion, log-likelihood, code length and active units.
+    """Judge a model on data: bound, rate, distortion, log-likelihood, code length and active units, as means over examples.
 
-    Every number is a sum over examples divided by their number, whatever the sizes of the batches. The result is a
-    function of the model, the data, the settings and the seed; the caller's random state stays as it was.
+    The result is a function of model, data, settings and seed; the caller's random state stays as it was.
 
     Arguments:
         model: the model; its modes come back as they were.
         batches: tuples `(x, *context)`, each tensor of shape (B, ...).
         samples: latents drawn per example, for all terms; only one is where no bound exists.
         chunk: how many of them are drawn at once.
-        bits_offset: nats per example to add to minus the log-density for the code length of the stored values; None where
-            no code length exists. A likelihood that is a mass function needs none.
-        units_offset: nats per example to add to minus the log-density for that of the values as they are stored.
+        bits_offset: nats to add to minus the log-density for the code length of the stored values; None where there is none.
+        units_offset: nats to add to minus the log-density for that of the values as they are stored.
         seed: of the draws, and of random transforms in `batches`.
         progress: called with the number of examples done after every batch.
 
