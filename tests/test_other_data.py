@@ -156,6 +156,19 @@ def test_columns_are_found_by_name(home: Path, runs: Path) -> None:
     np.testing.assert_allclose(np.load("other.npy"), np.load("own.npy"), rtol=1e-5, atol=1e-6)
 
 
+def test_the_factor_of_a_table_has_no_name_in_arrays(tmp_path: Path, runs: Path) -> None:
+    x, y = np.random.default_rng(0).normal(size=(2, 60))
+    Path("own.csv").write_text("a,b,target\n" + "".join(f"{i},{-i},{j}\n" for i, j in zip(x, y, strict=True)))
+    run = fitted(tmp_path / "run", "--data=own.csv", "--data.context")
+    np.savez("other.npz", x=np.stack([x, -x], 1), y=y)
+    done("encode", run, "--split=all", "--out=own.npy")
+    done("encode", run, "--data=other.npz", "--out=other.npy")
+    np.testing.assert_allclose(np.load("other.npy"), np.load("own.npy"), rtol=1e-5, atol=1e-6)
+    np.savez("other.npz", x=np.stack([x, -x], 1), y=np.stack([y, y], 1))
+    said = refused("evaluate", run, "--data=other.npz")
+    assert "labels of `other` are factor 1, factor 2; the model is conditional on target" in said
+
+
 def test_classes_that_the_model_does_not_know_are_refused(runs: Path) -> None:
     np.savez("other.npz", x=np.ones((4, 5)), y=np.array(["red", "green", "red", "green"]))
     said = refused("evaluate", runs / "classes", "--data=other.npz")

@@ -61,7 +61,7 @@ def open(
     """
     _require_objects(transforms)
     found = _with_labels(_without_missing(_checked(read(source, options)), drop_missing), drop_missing)
-    labels, names = encode_labels(found.labels, found.x, found.label_names)
+    labels, names = encode_labels(found.labels, found.x, found.label_names, found.label_column)
     facts = _inspected(found)
     units = Units.of(facts)
     once = tuple(t for t in transforms or () if t.once)

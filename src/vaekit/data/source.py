@@ -155,6 +155,7 @@ class Source:
             (N, *event): images as (N, C, H, W), uint8 where they are on a grid of 256 values; memory-mapped where large.
         labels: split name to integer classes or float factors, shape (N,) or (N, F); empty where there are none.
         label_names: names of the classes, or of the factors.
+        label_column: for a table, the name of the column of labels, which is that of a factor.
         levels: how many equally spaced values, stored as 0, 1, ..., levels - 1, the data takes; None detects it.
         columns: for a table, the kind of each column (`vaekit.likelihoods.columns`); empty otherwise.
         column_names: for a table, the name of each column.
@@ -169,6 +170,7 @@ class Source:
     x: Mapping[str, Stored]
     labels: Mapping[str, Array] = field(default_factory=dict)
     label_names: tuple[str, ...] = ()
+    label_column: str = ""
     levels: int | None = None
     columns: tuple[Column, ...] = ()
     column_names: tuple[str, ...] = ()

@@ -146,6 +146,7 @@ def _from_columns(
         {"all": x},
         {} if labels is None else {"all": labels},
         label_names=label_names,
+        label_column=label or "",
         columns=tuple(kind for _, kind, _ in encoded.values()),
         column_names=tuple(encoded),
         words={name: words for name, (_, _, words) in encoded.items() if words},
