@@ -24,6 +24,10 @@ def texts(axes) -> list[str]:
     return [t.get_text() for t in axes.get_legend().get_texts()]
 
 
+def ticks(axis) -> list[tuple[float, str]]:
+    return [(tick, label.get_text()) for tick, label in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)]
+
+
 @pytest.mark.filterwarnings("error")
 def test_principal_components_are_those_of_the_covariance():
     codes = torch.randn(50, 4).double() @ torch.diag(torch.tensor([1.0, 3.0, 0.1, 2.0]).double()) + 5
@@ -179,6 +183,31 @@ def test_bars_stand_on_the_whole_numbers_of_a_column():
     bars = figures.marginals(real, modelled).axes[0].containers
     heights = [[bar.get_height() for bar in group] for group in bars]
     assert heights == [[0.25, 0.5, 0, 0.25, 0], [0, 0.5, 0, 0, 0.5]]
+
+
+def test_words_stand_at_their_numbers():
+    real, modelled = torch.tensor([[0.0, 0.0, 7.5]] * 3), torch.tensor([[2.0, 1.0, 7.5]] * 4)
+    words = [["north", "a part of the south", "east"], ["$5 to $9", "$9"]]
+    where, price, other = figures.marginals(real, modelled, words=words).axes
+    assert ticks(where.xaxis) == [(0, "north"), (1, "a part of t…"), (2, "east")]
+    assert [[bar.get_height() for bar in group] for group in where.containers] == [[1, 0, 0], [0, 0, 1]]
+    assert ticks(price.xaxis) == [(0, "$5 to $9"), (1, "$9")]
+    assert not any(label.get_parse_math() for label in price.get_xticklabels())
+    assert "7.50" in {text for _, text in ticks(other.xaxis)}
+    for axes in figures.scatter(real, modelled, columns=(1, 0), words=words).axes:
+        assert ticks(axes.xaxis) == ticks(price.xaxis)
+        assert ticks(axes.yaxis) == ticks(where.xaxis)
+
+
+@pytest.mark.parametrize(
+    ("count", "shown", "slant"), [(3, range(3), 0), (12, range(12), 40), (20, range(20), 40), (50, range(0, 50, 3), 40)]
+)
+def test_words_find_room(count, shown, slant):
+    column = torch.arange(float(count))[:, None]
+    (axes,) = figures.marginals(column, column, words=[[f"w {i}" for i in range(count)]]).axes
+    assert ticks(axes.xaxis) == [(i, f"w {i}") for i in shown]
+    assert {label.get_rotation() for label in axes.get_xticklabels()} == {slant}
+    assert figures.shown(axes.figure).size
 
 
 @pytest.mark.parametrize("value", [0.5, 3.0])

@@ -12,6 +12,8 @@ import pytest
 from pictures import paint, paint_celeba, paint_ten
 from shell import done, fitted, refused
 
+import vaekit as vk
+
 HEADER = ["size, in m", "colour", "sold", "count"]
 
 
@@ -109,6 +111,14 @@ def test_words_keep_their_numbers(home: Path, runs: Path) -> None:
     done("encode", runs / "table", "--split=all", "--out=own.npy")
     done("encode", runs / "table", "--data=some.csv", "--out=some.npy")
     np.testing.assert_allclose(np.load("some.npy"), np.load("own.npy")[chosen], rtol=1e-5, atol=1e-6)
+
+
+def test_figures_show_words(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vaekit.figures.shown", lambda picture: picture)
+    (marginals,) = (i.picture for i in vk.load(runs / "table").illustrate() if i.name == "marginals")
+    shown = {axes.get_title(): [tick.get_text() for tick in axes.get_xticklabels()] for axes in marginals.axes}
+    assert shown["colour"] == ["blue", "green", "red"]
+    assert shown["sold"] == ["no", "yes"]
 
 
 @pytest.mark.parametrize("command", ["sample", "reconstruct"])
