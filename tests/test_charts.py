@@ -89,6 +89,48 @@ def test_every_term_has_its_axes_and_every_split_its_line():
     assert texts(loss) == ["train", "validation"]
 
 
+@pytest.mark.parametrize(
+    ("train", "validation", "limits", "told"),
+    [
+        ([371_000.0, 40, 35, 30], [45.0, 38, 36, 35], (30, 45), "371,000 (epoch 1)"),
+        ([-371_000.0, -40, -35, -30], [-45.0, -38, -36, -35], (-45, -30), "-371,000 (epoch 1)"),
+        ([3e9, 2e9, 35, 30], [400.0, 38, 36, 35], (30, 38), "3 values, up to 3.0e+09 (epochs 1 to 2)"),
+        ([-2e4, 20, -1, 2], [-5e4, 5, 0, -4], (-4, 20), "2 values, down to -50,000 (epoch 1)"),
+        ([117_137.0, 12_268, 12_061, 11_916], [np.nan, 12_128, 11_991, 11_881], (11_881, 12_268), "117,137 (epoch 1)"),
+        ([26.0, 0, 0, 0], [0.0, 0, 0, 0], (0, 0), "26 (epoch 1)"),
+    ],
+)
+def test_values_that_would_flatten_the_others_are_told_instead(train, validation, limits, told):
+    history = {"train": train, "validation": validation}
+    columns = {split: {"epoch": [1.0, 2, 3, 4], "loss": values} for split, values in history.items()}
+    figure = figures.curves(columns)
+    (axes,) = figure.axes
+    margin = 0.05 * (limits[1] - limits[0]) or 0.5
+    np.testing.assert_allclose(axes.get_ylim(), (limits[0] - margin, limits[1] + margin))
+    assert [text.get_text() for text in axes.texts] == [f"beyond the axis: {told}"]
+    np.testing.assert_array_equal([line.get_ydata() for line in axes.lines], [train, validation])
+    assert figures.shown(figure).size
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [540.0, 150, 110, 98, 97, 96.5],
+        [1000.0, 300, 100, 40, 5, -50],
+        [12.0, 0, 0, 0, 0, 0],
+        [30.0, 30, 30, 1e6, 2e6, 3e6],
+        [371_000.0, 30],
+        [np.nan, np.nan],
+    ],
+)
+def test_other_courses_are_shown_whole(values):
+    course = {"train": {"epoch": np.arange(len(values)), "loss": values}}
+    (axes,) = figures.curves(course, ["loss"], "epoch").axes
+    assert len(axes.texts) == 0
+    low, high = axes.get_ylim()
+    assert not any(value < low or value > high for value in values)
+
+
 def test_several_records_an_epoch_are_drawn_over_steps():
     often = {"train": {**HISTORY["train"], "epoch": [1.0, 1.0, 1.0]}}
     axes = figures.curves(often, ["loss"]).axes

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vaekit.errors import ShapeError
 from vaekit.figures.canvas import DPI
+from vaekit.figures.limits import limit
 
 Floats: TypeAlias = npt.NDArray[np.floating]
 History: TypeAlias = Mapping[str, Mapping[str, Sequence[float]]]
@@ -161,6 +162,8 @@ def _color(order: int, count: int) -> tuple[float, ...]:
 def curves(history: History, terms: Sequence[str] = (), axis: str = "") -> Figure:
     """Draw terms over training, one axes a term and one line a split; the split `epoch` holds training's means over epochs.
 
+    Values that would flatten all others are beyond the axis, which says so (`vaekit.figures.limits`).
+
     Arguments:
         history: split -> column -> numbers in order; the columns `epoch` and `step` say where, all others are terms.
         terms: which terms to draw; all of them if empty.
@@ -181,6 +184,7 @@ def curves(history: History, terms: Sequence[str] = (), axis: str = "") -> Figur
             if term in columns:
                 _line(each, columns[axis], columns[term], label=split)
         describe(each, TITLES.get(term, term.replace("_", " ")), axis, "" if term in UNITLESS else "nats")
+        limit(each, axis)
         each.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     if len(axes[0].lines) > 1:
         axes[0].legend(frameon=False, fontsize=8)
