@@ -252,6 +252,12 @@ def test_words_find_room(count, shown, slant):
     assert figures.shown(axes.figure).size
 
 
+def test_dollar_signs_in_names_are_no_formulas():
+    x = torch.rand(9, 2)
+    for picture in (figures.marginals(x, x, ["$a_$", "b"]), figures.scatter(x, x, ["$a_$", "$_b$"])):
+        assert figures.shown(picture).size
+
+
 @pytest.mark.parametrize("value", [0.5, 3.0])
 def test_a_constant_column_is_drawn(value):
     column = torch.full((9, 2), value)

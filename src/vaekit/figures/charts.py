@@ -53,10 +53,10 @@ def blank(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple
 
 
 def describe(axes: Axes, title: str, x: str = "", y: str = "") -> None:
-    """Write what axes show and what is along them."""
-    axes.set_title(title, fontsize=10)
-    axes.set_xlabel(x, fontsize=9)
-    axes.set_ylabel(y, fontsize=9)
+    """Write what axes show and what is along them, dollar signs as they are."""
+    axes.set_title(title, fontsize=10, parse_math=False)
+    axes.set_xlabel(x, fontsize=9, parse_math=False)
+    axes.set_ylabel(y, fontsize=9, parse_math=False)
 
 
 def panels(count: int, width: float = 3.6, height: float = 2.8, most: int = 3) -> tuple[Figure, list[Axes]]:
