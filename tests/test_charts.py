@@ -24,6 +24,10 @@ def texts(axes) -> list[str]:
     return [t.get_text() for t in axes.get_legend().get_texts()]
 
 
+def ticks(axis) -> list[tuple[float, str]]:
+    return [(tick, label.get_text()) for tick, label in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)]
+
+
 @pytest.mark.filterwarnings("error")
 def test_principal_components_are_those_of_the_covariance():
     codes = torch.randn(50, 4).double() @ torch.diag(torch.tensor([1.0, 3.0, 0.1, 2.0]).double()) + 5
@@ -83,6 +87,48 @@ def test_every_term_has_its_axes_and_every_split_its_line():
     assert loss.get_xlabel() == "epoch"
     assert [axes.get_ylabel() for axes in drawn.values()] == ["nats", "", "nats"]
     assert texts(loss) == ["train", "validation"]
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "limits", "told"),
+    [
+        ([371_000.0, 40, 35, 30], [45.0, 38, 36, 35], (30, 45), "371,000 (epoch 1)"),
+        ([-371_000.0, -40, -35, -30], [-45.0, -38, -36, -35], (-45, -30), "-371,000 (epoch 1)"),
+        ([3e9, 2e9, 35, 30], [400.0, 38, 36, 35], (30, 38), "3 values, up to 3.0e+09 (epochs 1 to 2)"),
+        ([-2e4, 20, -1, 2], [-5e4, 5, 0, -4], (-4, 20), "2 values, down to -50,000 (epoch 1)"),
+        ([117_137.0, 12_268, 12_061, 11_916], [np.nan, 12_128, 11_991, 11_881], (11_881, 12_268), "117,137 (epoch 1)"),
+        ([26.0, 0, 0, 0], [0.0, 0, 0, 0], (0, 0), "26 (epoch 1)"),
+    ],
+)
+def test_values_that_would_flatten_the_others_are_told_instead(train, validation, limits, told):
+    history = {"train": train, "validation": validation}
+    columns = {split: {"epoch": [1.0, 2, 3, 4], "loss": values} for split, values in history.items()}
+    figure = figures.curves(columns)
+    (axes,) = figure.axes
+    margin = 0.05 * (limits[1] - limits[0]) or 0.5
+    np.testing.assert_allclose(axes.get_ylim(), (limits[0] - margin, limits[1] + margin))
+    assert [text.get_text() for text in axes.texts] == [f"beyond the axis: {told}"]
+    np.testing.assert_array_equal([line.get_ydata() for line in axes.lines], [train, validation])
+    assert figures.shown(figure).size
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [540.0, 150, 110, 98, 97, 96.5],
+        [1000.0, 300, 100, 40, 5, -50],
+        [12.0, 0, 0, 0, 0, 0],
+        [30.0, 30, 30, 1e6, 2e6, 3e6],
+        [371_000.0, 30],
+        [np.nan, np.nan],
+    ],
+)
+def test_other_courses_are_shown_whole(values):
+    course = {"train": {"epoch": np.arange(len(values)), "loss": values}}
+    (axes,) = figures.curves(course, ["loss"], "epoch").axes
+    assert len(axes.texts) == 0
+    low, high = axes.get_ylim()
+    assert not any(value < low or value > high for value in values)
 
 
 def test_several_records_an_epoch_are_drawn_over_steps():
@@ -179,6 +225,37 @@ def test_bars_stand_on_the_whole_numbers_of_a_column():
     bars = figures.marginals(real, modelled).axes[0].containers
     heights = [[bar.get_height() for bar in group] for group in bars]
     assert heights == [[0.25, 0.5, 0, 0.25, 0], [0, 0.5, 0, 0, 0.5]]
+
+
+def test_words_stand_at_their_numbers():
+    real, modelled = torch.tensor([[0.0, 0.0, 7.5]] * 3), torch.tensor([[2.0, 1.0, 7.5]] * 4)
+    words = [["north", "a part of the south", "east"], ["$5 to $9", "$9"]]
+    where, price, other = figures.marginals(real, modelled, words=words).axes
+    assert ticks(where.xaxis) == [(0, "north"), (1, "a part of t…"), (2, "east")]
+    assert [[bar.get_height() for bar in group] for group in where.containers] == [[1, 0, 0], [0, 0, 1]]
+    assert ticks(price.xaxis) == [(0, "$5 to $9"), (1, "$9")]
+    assert not any(label.get_parse_math() for label in price.get_xticklabels())
+    assert "7.50" in {text for _, text in ticks(other.xaxis)}
+    for axes in figures.scatter(real, modelled, columns=(1, 0), words=words).axes:
+        assert ticks(axes.xaxis) == ticks(price.xaxis)
+        assert ticks(axes.yaxis) == ticks(where.xaxis)
+
+
+@pytest.mark.parametrize(
+    ("count", "shown", "slant"), [(3, range(3), 0), (12, range(12), 40), (20, range(20), 40), (50, range(0, 50, 3), 40)]
+)
+def test_words_find_room(count, shown, slant):
+    column = torch.arange(float(count))[:, None]
+    (axes,) = figures.marginals(column, column, words=[[f"w {i}" for i in range(count)]]).axes
+    assert ticks(axes.xaxis) == [(i, f"w {i}") for i in shown]
+    assert {label.get_rotation() for label in axes.get_xticklabels()} == {slant}
+    assert figures.shown(axes.figure).size
+
+
+def test_dollar_signs_in_names_are_no_formulas():
+    x = torch.rand(9, 2)
+    for picture in (figures.marginals(x, x, ["$a_$", "b"]), figures.scatter(x, x, ["$a_$", "$_b$"])):
+        assert figures.shown(picture).size
 
 
 @pytest.mark.parametrize("value", [0.5, 3.0])

@@ -125,7 +125,11 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], dict[str, Any], tuple[str, ...]]
         {"options": vd.Table(ignore=("b",), kinds={"b": "real"})},
         ("no column of data 'b'", "are: a"),
     ),
-    "column named twice": (saved("t.csv", "a,a\n1,2\n"), {}, ("twice",)),
+    "columns named twice": (
+        saved("t.csv", "a,b,a,,\n1,2,3,4,5\n"),
+        {},
+        ("names a column twice: 'a', ''. Give each its own name.",),
+    ),
     "ragged table": (saved("t.csv", "a,b\n1,2\n3\n"), {}, ("Line 3", "1 fields", "first has 2")),
     "empty table": (saved("t.csv", ""), {}, ("is empty",)),
     "table of names only": (saved("t.csv", "a,b\n"), {}, ("is empty",)),

@@ -190,6 +190,7 @@ def test_kinds_of_columns_are_detected(tmp_path: Path) -> None:
     )
     assert data.column_names == ("height", "width", "species", "alive", "legs", "price")
     assert data.columns == (Real(), Real(), Categorical(3), Binary(), Count(), Positive())
+    assert data.column_words == ((), (), ("bird", "cat", "dog"), ("no", "yes"), (), ())
     assert np.asarray(data.train.x).tolist()[2] == [-1, 3, 0, 1, 2, 80]
     assert data.propose().reason.startswith("Mixed")
 

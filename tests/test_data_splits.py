@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -123,6 +125,27 @@ def test_labels_are_classes_with_names_or_factors(labels: object, names: tuple[s
             f"{v:g}" if isinstance(v, float) else str(int(v) if isinstance(v, bool) else v)
             for v in np.ravel(labels).tolist()
         ]
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "told"),
+    [
+        ("0.5 1 2 3", ("Target",), "1 factor (Target)"),
+        ("0.5 NA 2 3", ("Target",), "1 factor (Target)"),
+        ("0 1 2 1", ("0", "1", "2"), "3 classes (0, 1, 2)"),
+        ("0 NA 1 1", ("0", "1"), "2 classes (0, 1)"),
+        ("900 900 900 900", ("900",), "1 class (900)"),
+        ("b a b a", ("a", "b"), "2 classes (a, b)"),
+    ],
+)
+def test_labels_of_a_table_are_called_as_they_are_there(
+    values: str, names: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,Target\n" + "".join(f"{i}.5,{value}\n" for i, value in enumerate(values.split())))
+    data = vd.open(path, drop_missing=True, context=True, validation=0, test=0)
+    assert data.label_names == names
+    assert f"Labels: {told}." in data.describe()
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,14 @@ def test_words_keep_their_numbers(home: Path, runs: Path) -> None:
     np.testing.assert_allclose(np.load("some.npy"), np.load("own.npy")[chosen], rtol=1e-5, atol=1e-6)
 
 
+def test_figures_show_words(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vaekit.figures.shown", lambda picture: picture)
+    (marginals,) = (i.picture for i in vk.load(runs / "table").illustrate() if i.name == "marginals")
+    shown = {axes.get_title(): [tick.get_text() for tick in axes.get_xticklabels()] for axes in marginals.axes}
+    assert shown["colour"] == ["blue", "green", "red"]
+    assert shown["sold"] == ["no", "yes"]
+
+
 @pytest.mark.parametrize("command", ["sample", "reconstruct"])
 def test_words_come_out_as_words(command: str, runs: Path) -> None:
     done(command, runs / "table", "--out=new.csv")
@@ -157,6 +165,19 @@ def test_columns_are_found_by_name(home: Path, runs: Path) -> None:
     done("encode", runs / "table", "--split=all", "--out=own.npy")
     done("encode", runs / "table", "--data=other.csv", "--out=other.npy")
     np.testing.assert_allclose(np.load("other.npy"), np.load("own.npy"), rtol=1e-5, atol=1e-6)
+
+
+def test_the_factor_of_a_table_has_no_name_in_arrays(tmp_path: Path, runs: Path) -> None:
+    x, y = np.random.default_rng(0).normal(size=(2, 60))
+    Path("own.csv").write_text("a,b,target\n" + "".join(f"{i},{-i},{j}\n" for i, j in zip(x, y, strict=True)))
+    run = fitted(tmp_path / "run", "--data=own.csv", "--data.context")
+    np.savez("other.npz", x=np.stack([x, -x], 1), y=y)
+    done("encode", run, "--split=all", "--out=own.npy")
+    done("encode", run, "--data=other.npz", "--out=other.npy")
+    np.testing.assert_allclose(np.load("other.npy"), np.load("own.npy"), rtol=1e-5, atol=1e-6)
+    np.savez("other.npz", x=np.stack([x, -x], 1), y=np.stack([y, y], 1))
+    said = refused("evaluate", run, "--data=other.npz")
+    assert "labels of `other` are factor 1, factor 2; the model is conditional on target" in said
 
 
 def test_some_of_the_models_classes_keep_their_numbers(home: Path, runs: Path) -> None:

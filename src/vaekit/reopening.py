@@ -16,7 +16,7 @@ import numpy as np
 from vaekit import data as data_room
 from vaekit.data.dataset import Dataset
 from vaekit.data.describe import listed
-from vaekit.data.labels import encode_labels
+from vaekit.data.labels import encode_labels, numbered
 from vaekit.data.reading import Opened, read, settled
 from vaekit.data.source import Decoding, Options, Source
 from vaekit.data.units import Units
@@ -139,7 +139,7 @@ def _refuse_other_events(data: Dataset, events: Mapping[str, Any]) -> None:
             f"that has these columns in this order."
         )
     names = tuple(map(str, events.get("label_names") or ())) if events.get("context") else None
-    if names is not None and tuple(map(str, data.label_names)) != names:
+    if names is not None and not _are_alike(tuple(map(str, data.label_names)), names):
         raise DataError(
             f"The labels of `{data.name}` are {', '.join(map(str, data.label_names)) or 'none'}; the model is conditional on "
             f"{', '.join(names)}. Give data with all of these labels, and no others."
@@ -149,3 +149,8 @@ def _refuse_other_events(data: Dataset, events: Mapping[str, Any]) -> None:
             f"The events of `{data.name}` have shape {data.event_shape}, but the model's have {tuple(shape)}. Give rows "
             f"of that shape."
         )
+
+
+def _are_alike(names: tuple[str, ...], others: tuple[str, ...]) -> bool:
+    """Tell whether labels have the same names, or are one factor each, which only a table names."""
+    return names == others or (len(names) == len(others) == 1 and numbered(1) in (names, others))

@@ -23,7 +23,7 @@ from vaekit.data.batches import Loader
 from vaekit.data.describe import Facts, chunks, sample, tell
 from vaekit.data.propose import Proposal, propose, suited
 from vaekit.data.resident import ResidentLoader
-from vaekit.data.source import Array, Decoding, Stored
+from vaekit.data.source import Array, Decoding, Stored, Table
 from vaekit.data.splits import PARTS
 from vaekit.data.transforms import Dequantize, Standardize, Transform
 from vaekit.data.units import Units
@@ -148,6 +148,13 @@ class Dataset:
     def column_names(self) -> tuple[str, ...]:
         """For a table, the name of each column."""
         return self.about.column_names
+
+    @property
+    def column_words(self) -> tuple[tuple[str, ...], ...]:
+        """For a table, the words of each column, in the order of their numbers; none for a column of numbers."""
+        options = self.opened_by.get("options")
+        words = (options.words if isinstance(options, Table) else None) or {}
+        return tuple(words.get(name, ()) for name in self.column_names)
 
     @property
     def event_shape(self) -> Shape:

@@ -222,7 +222,8 @@ def _columns(data: Dataset) -> str:
 
 def _labels(data: Dataset) -> str:
     labels = data.train.labels
-    kind = "factors" if labels is not None and labels.ndim == 2 else "classes"
+    one, several = ("factor", "factors") if labels is not None and labels.ndim == 2 else ("class", "classes")
+    kind = one if len(data.label_names) == 1 else several
     use = " They are given to the model as context." if data.train.context else ""
     return f"Labels: {len(data.label_names)} {kind} ({listed(data.label_names)}).{use}"
 

@@ -14,7 +14,7 @@ SPARE_CLASSES = 16
 
 
 def encode_labels(
-    labels: Mapping[str, Array], x: Mapping[str, Stored], names: Sequence[str] = ()
+    labels: Mapping[str, Array], x: Mapping[str, Stored], names: Sequence[str] = (), column: str = ""
 ) -> tuple[dict[str, Array], tuple[str, ...]]:
     """Encode the labels of all parts of a source alike.
 
@@ -25,6 +25,7 @@ def encode_labels(
         labels: part to labels, shape (N,), (N, 1) or (N, F).
         x: part to data, by which the number of labels is checked.
         names: names of the classes or factors, where the reader knows them.
+        column: what the column of a table is called that they are from, which then names a factor.
 
     Returns:
         Classes, int64 of shape (N,), or factors, float32 of shape (N, F), of each part; and their names.
@@ -46,7 +47,7 @@ def encode_labels(
     if together.ndim == 2 or (together.dtype.kind == "f" and (together != np.floor(together)).any()):
         factors = {part: values.astype(np.float32).reshape(len(values), -1) for part, values in flat.items()}
         count = next(iter(factors.values())).shape[1]
-        return dict(factors), tuple(names) or tuple(f"factor {i + 1}" for i in range(count))
+        return dict(factors), tuple(names) or ((column,) if column else numbered(count))
     if together.dtype.kind not in "US" and together.min() >= 0 and (names or together.max() < _few(together)):
         count = max(len(names), int(together.max()) + 1)
         classes = {part: values.astype(np.int64) for part, values in flat.items()}
@@ -54,6 +55,16 @@ def encode_labels(
     different = np.unique(together)
     found = tuple(f"{v:g}" if together.dtype.kind == "f" else str(v) for v in different.tolist())
     return {part: np.searchsorted(different, values) for part, values in flat.items()}, found
+
+
+def numbered(count: int) -> tuple[str, ...]:
+    """Name factors that have no names of their own by their numbers.
+
+    Example:
+        >>> numbered(2)
+        ('factor 1', 'factor 2')
+    """
+    return tuple(f"factor {i + 1}" for i in range(count))
 
 
 def as_context(labels: Array, classes: int) -> Array:

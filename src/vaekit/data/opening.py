@@ -63,7 +63,7 @@ def open(
     _require_objects(transforms)
     found = _without_missing(_checked(read(source, options)), drop_missing)
     found = _with_labels(found, drop_missing) if context else _labelled_or_not(found)
-    labels, names = encode_labels(found.labels, found.x, found.label_names)
+    labels, names = encode_labels(found.labels, found.x, found.label_names, found.label_column)
     facts = _inspected(found)
     known = Units.of(facts), found.decoding, digest(found)
     once = tuple(t for t in transforms or () if t.once)

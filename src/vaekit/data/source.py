@@ -157,6 +157,7 @@ class Source:
         label_names: names of the classes, or of the factors.
         files: split name to the name of each row's file, shape (N,); empty where rows are no files.
         numbers: split name to the number of each row as it was read, shape (N,), where rows were left out.
+        label_column: for a table, the name of the column of labels, which is that of a factor.
         levels: how many equally spaced values, stored as 0, 1, ..., levels - 1, the data takes; None detects it.
         columns: for a table, the kind of each column (`vaekit.likelihoods.columns`); empty otherwise.
         column_names: for a table, the name of each column.
@@ -173,6 +174,7 @@ class Source:
     label_names: tuple[str, ...] = ()
     files: Mapping[str, Array] = field(default_factory=dict)
     numbers: Mapping[str, Array] = field(default_factory=dict)
+    label_column: str = ""
     levels: int | None = None
     columns: tuple[Column, ...] = ()
     column_names: tuple[str, ...] = ()

@@ -60,8 +60,8 @@ def read_csv(path: Path, options: Table) -> Source:
             )
         named = not all(_is_number(field) for field in lines[0][1])
         names = [name.strip() for name in lines[0][1]] if named else [f"column {i + 1}" for i in range(width)]
-        if len(set(names)) < width:
-            raise DataError(f"`{path}` names a column twice: {', '.join(names)}. Give each its own name.")
+        if twice := [repr(name) for name in dict.fromkeys(names) if names.count(name) > 1]:
+            raise DataError(f"`{path}` names a column twice: {listed(twice)}. Give each its own name.")
         fields = list(zip(*(line for _, line in lines[named:]), strict=True)) or [()] * width
     return _from_columns(path, dict(zip(names, fields, strict=True)), _parsed, options)
 
@@ -146,6 +146,7 @@ def _from_columns(
         {"all": x},
         {} if labels is None else {"all": labels},
         label_names=label_names,
+        label_column=label or "",
         columns=tuple(kind for _, kind, _ in encoded.values()),
         column_names=tuple(encoded),
         words={name: words for name, (_, _, words) in encoded.items() if words},

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
@@ -17,12 +18,14 @@ from torch import Tensor
 
 from vaekit.errors import ShapeError
 from vaekit.figures.canvas import DPI
+from vaekit.figures.limits import limit
 
 Floats: TypeAlias = npt.NDArray[np.floating]
 History: TypeAlias = Mapping[str, Mapping[str, Sequence[float]]]
 
 AXES = ("step", "epoch")
 MOST_CLASSES, MOST_LINES, MOST_COLUMNS, FEW_ROWS = 20, 10, 12, 200
+MOST_WORDS, MOST_LETTERS, LETTERS_BESIDE = 20, 12, 36
 TITLES = {
     "loss": "loss (what training minimises)",
     "bound": "bound on log p(x)",
@@ -50,10 +53,10 @@ def blank(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple
 
 
 def describe(axes: Axes, title: str, x: str = "", y: str = "") -> None:
-    """Write what axes show and what is along them."""
-    axes.set_title(title, fontsize=10)
-    axes.set_xlabel(x, fontsize=9)
-    axes.set_ylabel(y, fontsize=9)
+    """Write what axes show and what is along them, dollar signs as they are."""
+    axes.set_title(title, fontsize=10, parse_math=False)
+    axes.set_xlabel(x, fontsize=9, parse_math=False)
+    axes.set_ylabel(y, fontsize=9, parse_math=False)
 
 
 def panels(count: int, width: float = 3.6, height: float = 2.8, most: int = 3) -> tuple[Figure, list[Axes]]:
@@ -159,6 +162,8 @@ def _color(order: int, count: int) -> tuple[float, ...]:
 def curves(history: History, terms: Sequence[str] = (), axis: str = "") -> Figure:
     """Draw terms over training, one axes a term and one line a split; the split `epoch` holds training's means over epochs.
 
+    Values that would flatten all others are beyond the axis, which says so (`vaekit.figures.limits`).
+
     Arguments:
         history: split -> column -> numbers in order; the columns `epoch` and `step` say where, all others are terms.
         terms: which terms to draw; all of them if empty.
@@ -179,6 +184,7 @@ def curves(history: History, terms: Sequence[str] = (), axis: str = "") -> Figur
             if term in columns:
                 _line(each, columns[axis], columns[term], label=split)
         describe(each, TITLES.get(term, term.replace("_", " ")), axis, "" if term in UNITLESS else "nats")
+        limit(each, axis)
         each.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     if len(axes[0].lines) > 1:
         axes[0].legend(frameon=False, fontsize=8)
@@ -243,7 +249,13 @@ def _edges(times: Sequence[float]) -> Floats:
     return np.concatenate([[first], middles, [last]])
 
 
-def marginals(real: Tensor, modelled: Tensor, names: Sequence[str] = (), most: int = MOST_COLUMNS) -> Figure:
+def marginals(
+    real: Tensor,
+    modelled: Tensor,
+    names: Sequence[str] = (),
+    most: int = MOST_COLUMNS,
+    words: Sequence[Sequence[str]] = (),
+) -> Figure:
     """Draw the histogram of each column of a table beside that of the model's samples.
 
     Arguments:
@@ -251,14 +263,16 @@ def marginals(real: Tensor, modelled: Tensor, names: Sequence[str] = (), most: i
         modelled: samples of the model, shape (M, D).
         names: of the columns.
         most: how many columns are drawn, the first ones.
+        words: what the numbers 0, 1, ... of each column stand for; none for a column of numbers.
     """
     count = min(real.shape[1], most)
     figure, axes = panels(count, width=3.0, height=2.2, most=4)
     for column, each in enumerate(axes):
         data, model = (t[:, column].detach().cpu().double().numpy() for t in (real, modelled))
+        known = _words(words, column)
         each.hist(
             [data, model],
-            _bins(data, model).tolist(),
+            (np.arange(len(known) + 1) - 0.5 if known else _bins(data, model)).tolist(),
             density=True,
             label=["data", "model"],
             color=["0.55", "tab:blue"],
@@ -266,6 +280,7 @@ def marginals(real: Tensor, modelled: Tensor, names: Sequence[str] = (), most: i
         describe(each, _name(names, column))
         each.set_yticks([])
         each.xaxis.set_major_locator(MaxNLocator(5, integer=_whole(data)))
+        _write(each.xaxis, known, LETTERS_BESIDE)
     axes[0].legend(frameon=False, fontsize=8)
     return figure
 
@@ -286,7 +301,13 @@ def _whole(values: Floats) -> bool:
     return bool(np.all(values == np.floor(values)))
 
 
-def scatter(real: Tensor, modelled: Tensor, names: Sequence[str] = (), columns: tuple[int, int] = (0, 1)) -> Figure:
+def scatter(
+    real: Tensor,
+    modelled: Tensor,
+    names: Sequence[str] = (),
+    columns: tuple[int, int] = (0, 1),
+    words: Sequence[Sequence[str]] = (),
+) -> Figure:
     """Draw two columns of a table against each other, data and model side by side over the ranges of the data.
 
     The title says how many of the model's samples lie within them, where not all do.
@@ -296,6 +317,7 @@ def scatter(real: Tensor, modelled: Tensor, names: Sequence[str] = (), columns: 
         modelled: samples of the model, shape (M, D).
         names: of the columns.
         columns: which two.
+        words: what the numbers 0, 1, ... of each column stand for; none for a column of numbers.
     """
     figure, axes = panels(2, width=3.2, height=3.0)
     low, high = real[:, columns].min(0).values.tolist(), real[:, columns].max(0).values.tolist()
@@ -306,6 +328,8 @@ def scatter(real: Tensor, modelled: Tensor, names: Sequence[str] = (), columns: 
         share = ((plane >= within[0]) & (plane <= within[1])).all(1).double().mean().item()
         title += f" ({share:.0%} in these ranges)" if share < 1 else ""
         each.scatter(*plane.cpu().T.numpy(), color=color, **_points(len(plane)))
+        _write(each.xaxis, _words(words, columns[0]), LETTERS_BESIDE)
+        _write(each.yaxis, _words(words, columns[1]))
         each.set_xlim(low[0] - margins[0], high[0] + margins[0])
         each.set_ylim(low[1] - margins[1], high[1] + margins[1])
         describe(each, title, _name(names, columns[0]), _name(names, columns[1]))
@@ -314,3 +338,23 @@ def scatter(real: Tensor, modelled: Tensor, names: Sequence[str] = (), columns: 
 
 def _name(names: Sequence[str], column: int) -> str:
     return names[column] if column < len(names) else f"column {column}"
+
+
+def _words(words: Sequence[Sequence[str]], column: int) -> Sequence[str]:
+    return words[column] if column < len(words) else ()
+
+
+def _write(axis: Axis, words: Sequence[str], beside: float = math.inf) -> None:
+    """Write words at 0, 1, ... along an axis: shortened where they are long, left out where they are many.
+
+    Arguments:
+        axis: the axis, which stays as it is without any words.
+        words: what the numbers stand for.
+        beside: for how many letters there is room beside each other; more are slanted.
+    """
+    step = -(-len(words) // MOST_WORDS) or 1
+    texts = [word if len(word) <= MOST_LETTERS else f"{word[: MOST_LETTERS - 1]}…" for word in words[::step]]
+    slant: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+    if texts:
+        look = slant if sum(len(text) + 2 for text in texts) > beside else {}
+        axis.set_ticks(range(0, len(words), step), texts, parse_math=False, **look)

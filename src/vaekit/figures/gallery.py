@@ -107,10 +107,12 @@ class Columns(NamedTuple):
     Attributes:
         names: what they are called; their numbers where none is given.
         units: brings rows, shape (N, D), from what the model scores to the units in which they are shown.
+        words: what the numbers 0, 1, ... of each column stand for; none for a column of numbers.
     """
 
     names: Sequence[str] = ()
     units: Callable[[Tensor], Tensor] = as_given
+    words: Sequence[Sequence[str]] = ()
 
 
 NUMBERED = Columns()
@@ -274,12 +276,13 @@ def _of_table(exhibit: Exhibit, columns: Columns, seed: int) -> Iterator[Illustr
     real, modelled = (columns.units(x.cpu()).flatten(1) for x in (exhibit.x, drawn.to(exhibit.x)))
     most = f"The first {MOST_COLUMNS} of {real.shape[1]} columns" if real.shape[1] > MOST_COLUMNS else "Each column"
     caption = f"{most} of the data beside as many samples of the model, as densities."
-    yield Illustration("marginals", marginals(real, modelled, columns.names), caption)
+    yield Illustration("marginals", marginals(real, modelled, columns.names, words=columns.words), caption)
     if real.shape[1] > 1:
         caption = (
             "The two columns most correlated in the data, against each other: the model should show the same shape."
         )
-        yield Illustration("pairs", scatter(real, modelled, columns.names, _most_correlated(real)), caption)
+        picture = scatter(real, modelled, columns.names, _most_correlated(real), columns.words)
+        yield Illustration("pairs", picture, caption)
 
 
 def _most_correlated(x: Tensor) -> tuple[int, int]:
