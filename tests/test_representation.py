@@ -9,7 +9,14 @@ import torch
 from linear_gaussian import LinearGaussian, affine, unbounded
 from scipy.stats import gaussian_kde
 from torch import Tensor, nn
-from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+from torch.distributions import (
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    Normal,
+    TanhTransform,
+    TransformedDistribution,
+)
 
 from vaekit import VAE, evaluation, likelihoods, posteriors, priors
 from vaekit.errors import ConfigError, DataError
@@ -161,3 +168,18 @@ def test_a_prior_that_depends_on_the_context_has_no_one_aggregate():
     model = VAE(Shifted(), Deaf(), Deaf())
     with pytest.raises(ConfigError, match=r"depends on the context, .* Give examples of one context"):
         evaluation.surgery(model, [(torch.randn(5, 2), torch.ones(5, 2))])
+
+
+@pytest.mark.parametrize("use", [VAE.encode, VAE.reconstruct, lambda model, x, **k: evaluation.codes(model, [x], **k)])
+def test_a_posterior_that_does_not_know_its_mean_is_drawn_from(use):
+    class Flow(nn.Module):
+        def forward(self, x: Tensor) -> TransformedDistribution:
+            law = Independent(Normal(torch.zeros_like(x), torch.ones_like(x)), 1)
+            return TransformedDistribution(law, [TanhTransform()])
+
+    model = VAE(deaf().prior, Flow(), deaf().likelihood)
+    with pytest.raises(
+        ConfigError, match=r"TransformedDistribution, which does not know its mean\. Draw a code: sample=T"
+    ):
+        use(model, torch.randn(5, 2))
+    assert use(model, torch.randn(5, 2), sample=True).shape == (5, 2)

@@ -134,7 +134,7 @@ class VAE(nn.Module):
         """Map data, shape (B, *event), to latents, shape (B, D): the posterior's mean, or a draw when asked.
 
         Raises:
-            ConfigError: for what is no tensor, or 8-bit.
+            ConfigError: for what is no tensor, or 8-bit; for a mean that the posterior does not know.
         """
         with evaluating(self), randomness(generator, self.step.device):
             return self._code(x, context, sample)
@@ -156,7 +156,7 @@ class VAE(nn.Module):
         """Encode and decode data, shape (B, *event): through the posterior's mean, or through a draw of z when asked.
 
         Raises:
-            ConfigError: for what is no tensor, or 8-bit.
+            ConfigError: for what is no tensor, or 8-bit; for a mean that the posterior does not know.
         """
         with evaluating(self), randomness(generator, self.step.device):
             return self._emit(self._code(x, context, sample), context, mean=True)
@@ -172,7 +172,12 @@ class VAE(nn.Module):
     def _code(self, x: Tensor, context: Sequence[Tensor], sample: bool) -> Tensor:
         require_values("x", x)
         posterior = self.posterior(x, *context)
-        return cast(Tensor, posterior.sample() if sample else posterior.mean)
+        try:
+            return cast(Tensor, posterior.sample() if sample else posterior.mean)
+        except NotImplementedError as error:
+            raise ConfigError(
+                f"The posterior returned {type(posterior).__name__}, which does not know its mean. Draw a code: sample=True."
+            ) from error
 
     def _emit(self, z: Tensor, context: Sequence[Tensor], mean: bool) -> Tensor:
         require_values("z", z)
