@@ -203,7 +203,7 @@ def _one(held: Mapping[str, Array], options: ArrayFile, path: Path) -> str:
     possible = [name for name, value in held.items() if value.ndim >= 2] or list(held)
     if len(possible) != 1:
         raise DataError(
-            f"`{path}` does not say which of its arrays is the data: {shapes}. Name it: ArrayFile(key=...)."
+            f"`{path}` does not say which of its arrays is the data: {shapes}. Call it x, or name it: ArrayFile(key=...)."
         )
     return possible[0]
 
