@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 from shell import SMALL, done, refusal, vaekit
 
 import vaekit as vk
@@ -148,6 +151,61 @@ def test_data_is_described_as_it_would_be_fitted() -> None:
 @pytest.mark.parametrize("words", [["digits"], ["--data", "digits"], ["--data=digits"], ["--data.source=digits"]])
 def test_data_is_named_as_for_a_fit(words: list[str]) -> None:
     assert done("data", *words).out.startswith("digits: 1,437 rows")
+
+
+def test_columns_of_any_name_are_left_out_by_what_is_suggested() -> None:
+    odd = ["income, €", "id", "it's", 'a "b"', "2020", "yes", "1e3", "a: b", "[f(g(x))]", "c #d", "- e", "f\\g"]
+    with Path("t.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["x", *odd], *([i / 7, *(f"word {i}" for _ in odd)] for i in range(40))])
+    way = refusal("data", "t.csv").partition("Leave it out: ")[2]
+    assert way.startswith('--data.options Table --data.options.ignore \'["income, €", id, ')
+    assert "Vectors of 1" in done("data", "t.csv", *shlex.split(way.rstrip(".\n"))).out
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "flags", "told"),
+    [
+        ("t.csv", "taken as labels; {} keeps it as data.", "Table --data.options.label ''", "Vectors of 2"),
+        ("x.mat", "if its 9 columns are, open it with {}.", "ArrayFile --data.options.transpose true", "Vectors of 3"),
+        ("x.npz", "Call it x, or name it: {}.", "ArrayFile --data.options.key NAME", "Vectors of 9"),
+    ],
+)
+def test_what_python_is_told_is_suggested_as_flags(name: str, said: str, flags: str, told: str) -> None:
+    values = RNG.normal(size=(3, 9))
+    table("t.csv", list(values[0]), ["a", "b", "a"] * 3)
+    Path("t.csv").write_text(Path("t.csv").read_text().replace("c1", "label"))
+    savemat("x.mat", {"faces": values})
+    np.savez("x.npz", a=values, b=values[1:])
+    end = vaekit("data", name)
+    assert said.format(f"--data.options {flags}") in end.out + end.err
+    assert told in done("data", name, "--data.options", *shlex.split(flags.replace("NAME", "a"))).out
+
+
+def test_a_cross_entropy_is_suggested_as_a_flag() -> None:
+    np.save("x.npy", RNG.random((40, 2)))
+    words = ("fit", "--data=x.npy", "--likelihood=Bernoulli", "--run=run", *SMALL)
+    way = "--likelihood.relaxed true"
+    assert refusal(*words).endswith(f"not a likelihood with {way}.\n")
+    done(*words, *way.split())
+
+
+def test_what_a_command_has_no_flags_for_is_not_suggested() -> None:
+    np.save("x.npy", RNG.normal(size=(40, 2)))
+    done("fit", "--data=x.npy", "--data.drop_missing", "--run=run", *SMALL)
+    np.savez("x.npz", a=np.ones((4, 2)), b=np.ones((3, 2)))
+    table("t.csv", [f"word {i}" for i in range(40)])
+    table("labels.csv", [1.5, 2.5, 0.5], [0.5, 2.5, 1.5], ["a", "b", "a"])
+    Path("labels.csv").write_text(Path("labels.csv").read_text().replace("c2", "label"))
+    assert refusal("score", "run", "--data=x.npz").endswith("b (3, 2). Call it x.\n")
+    assert refusal("score", "run", "--data=t.csv").endswith("which is no category. Leave it out.\n")
+    assert done("score", "run", "--data=labels.csv").err == "The column label was taken as labels.\n"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "score"])
+def test_only_the_number_that_is_wrong_is_named(command: str) -> None:
+    np.save("x.npy", RNG.normal(size=(40, 2)))
+    done("fit", "--data=x.npy", "--run=run", *SMALL)
+    assert refusal(command, "run", "--samples=0") == f"vaekit {command}: `samples` is 0; it is at least 1.\n"
 
 
 def test_rows_that_are_left_out_are_spoken_of(tmp_path: Path) -> None:

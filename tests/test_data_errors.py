@@ -133,7 +133,14 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], dict[str, Any], tuple[str, ...]]
     "ragged table": (saved("t.csv", "a,b\n1,2\n3\n"), {}, ("Line 3", "1 fields", "first has 2")),
     "empty table": (saved("t.csv", ""), {}, ("is empty",)),
     "table of names only": (saved("t.csv", "a,b\n"), {}, ("is empty",)),
-    "table in no text": (saved("t.csv", b"\xff\xfe\x00\x81"), {}, ("comma-separated",)),
+    **{
+        f"table in {encoding}": (
+            saved("t.csv", "größe,a\n1,2\n".encode(encoding)),
+            {},
+            ("comma-separated values: it is not UTF-8 text. Save it as UTF-8.",),
+        )
+        for encoding in ("cp1252", "utf-16")
+    },
     "damaged Parquet": (truncated("t.parquet", {"a": [1.0, 2.0]}), {}, ("Parquet", "truncated")),
     "nested Parquet": (saved("t.parquet", {"a": [[1], [2, 3]]}), {}, ("'a'", "list", "ignore")),
     "truncated .npy": (truncated("x.npy", GREY), {}, ("x.npy", "truncated")),

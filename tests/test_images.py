@@ -166,6 +166,12 @@ class TestFolder:
             images.read_folder(folder, decoding)
         assert not list(Path(decoding.cache or "").glob("images/*/*"))
 
+    @pytest.mark.parametrize("content", [b"", b"<html>", b"\x89PNG"])
+    def test_what_is_no_image_is_refused_in_words(self, folder: Path, decoding: Decoding, content: bytes) -> None:
+        (folder / "2.png").write_bytes(content)
+        with pytest.raises(DataError, match=r"2\.png \(it is no image that Pillow reads\)\. Remove"):
+            images.read_folder(folder, decoding)
+
     def test_empty_folder(self, tmp_path: Path, decoding: Decoding) -> None:
         (tmp_path / "notes.txt").touch()
         (tmp_path / ".hidden.png").touch()

@@ -67,7 +67,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
     try:
         return int(getattr(module, name)(list(arguments)) or 0)
     except VaekitError as error:
-        from vaekit.commands.wording import as_flags
+        from vaekit.commands.ways import as_flags
 
         print(f"vaekit {name}: {as_flags(' '.join(str(error).split()), name)}", file=sys.stderr)
         return 2

@@ -13,6 +13,7 @@ from rich.console import Console
 from vaekit import data as data_room
 from vaekit.commands.loading import judged
 from vaekit.commands.parsing import parse_fit, run_folder
+from vaekit.commands.ways import as_flags
 from vaekit.composition import Composition
 from vaekit.data.dataset import Dataset
 from vaekit.errors import ConfigError
@@ -42,7 +43,7 @@ def fit(arguments: Sequence[str]) -> int:
     composition = Composition(**{**parts, "model": config.get("model")})
     model = composition.build(opened)
     data = opened.prepared_for(model.likelihood)
-    console.print(data.describe(), markup=False)
+    console.print(as_flags(data.describe(), "fit"), markup=False)
     if composition.likelihood is None and composition.model is None and not told(data):
         console.print(f"likelihood: {data.propose().reason}", markup=False)
     console.print(repr(model), markup=False)

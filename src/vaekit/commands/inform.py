@@ -10,6 +10,7 @@ from rich.table import Table
 
 from vaekit import recipes as recipe_room
 from vaekit.commands.calling import call
+from vaekit.commands.ways import as_flags
 
 
 def recipes(arguments: Sequence[str]) -> None:
@@ -50,6 +51,6 @@ def _data(**chosen: Any) -> None:
     from vaekit.data import open
 
     opened = open(**chosen)
-    print(opened.describe())
+    print(as_flags(opened.describe(), "data"))
     if opened.propose().reason not in opened.describe():
         print(f"likelihood: {opened.propose().reason}")

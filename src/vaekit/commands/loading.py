@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import vaekit
 from vaekit.commands.chosen import Chosen
+from vaekit.commands.ways import as_flags
 
 if TYPE_CHECKING:
     from vaekit.run import Run
@@ -30,9 +31,8 @@ def load(run: Path, chosen: Chosen) -> tuple[Run, str]:
     split = chosen.split or ("test" if chosen.data is None else "all")
     loaded = vaekit.load(run, data=chosen.data, checkpoint=chosen.checkpoint, whole=split == "all")
     if loaded.data is not None and loaded.data.opened_by.get("drop_missing"):
-        print(
-            *filter(None, loaded.data.about.notes), sep="\n", end="\n" * any(loaded.data.about.notes), file=sys.stderr
-        )
+        for note in filter(None, loaded.data.about.notes):
+            print(as_flags(note), file=sys.stderr)
     return loaded, split
 
 

@@ -24,28 +24,8 @@ WORDS = {
     "dict": "a mapping, as '{name: value}'",
     "Mapping": "a mapping, as '{name: value}'",
 }
-IGNORE = "--data.options Table --data.options.ignore '[{}]'"
-OPENING = ("fit", "data")  # the commands that have the options of opening data
-FLAGS = {"drop_missing=True": "--data.drop_missing", "clip=1.0": "--clip 1"}
 BASES = ("Module", "Optimizer", "LRScheduler")
 Reason = Callable[[str, str, "re.Match[str]"], str]
-
-
-def as_flags(said: str, command: str) -> str:
-    """Write the ways out that an error names as arguments of Python as flags of a command, where it has them.
-
-    Example:
-        >>> as_flags("Leave it out: Table(ignore=('id', 'date')).", "fit")
-        "Leave it out: --data.options Table --data.options.ignore '[id, date]'."
-        >>> as_flags("Leave these rows out with drop_missing=True, or fill them in before.", "score")
-        'Leave these rows out, or fill them in before.'
-    """
-    if command not in OPENING:
-        return said.replace(" with drop_missing=True", "")
-    said = re.sub(r"Table\(ignore=\((.*?),?\)\)", lambda found: IGNORE.format(found[1].replace("'", "")), said)
-    for argument, flag in FLAGS.items():
-        said = said.replace(argument, flag)
-    return said
 
 
 def sentence(message: str, options: Sequence[str], names: Sequence[str] = ()) -> str:

@@ -26,6 +26,7 @@ PART_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", 
 DATA_NAMES = ("x", "data", "images", "image", "features")
 LABEL_NAMES = ("y", "labels", "label", "targets", "target")
 CHANNELS = (1, 3, 4)
+TEXTS = (".csv", ".tsv")
 
 
 @contextmanager
@@ -52,6 +53,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     ) as error:
         if "allow_pickle" in str(error):
             problem = "it holds Python objects, which would have to be unpickled. Save arrays of numbers"
+        elif isinstance(error, UnicodeDecodeError) and path.suffix.lower() in TEXTS:
+            problem = "it is not UTF-8 text. Save it as UTF-8"
         else:
             problem = f"{str(error).splitlines()[0] or type(error).__name__}. It may be truncated, or of another format"
         raise DataError(f"`{path}` cannot be read as {kind}: {problem}.".replace("..", ".")) from error
@@ -200,7 +203,7 @@ def _one(held: Mapping[str, Array], options: ArrayFile, path: Path) -> str:
     possible = [name for name, value in held.items() if value.ndim >= 2] or list(held)
     if len(possible) != 1:
         raise DataError(
-            f"`{path}` does not say which of its arrays is the data: {shapes}. Name it: ArrayFile(key=...)."
+            f"`{path}` does not say which of its arrays is the data: {shapes}. Call it x, or name it: ArrayFile(key=...)."
         )
     return possible[0]
 

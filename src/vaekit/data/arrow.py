@@ -65,7 +65,11 @@ def layout(features: Mapping[str, Any], name: str) -> Layout:
     label = next(
         iter([*classes, *(column for column in LABELS if column in types and not _depth(types[column]))]), None
     )
-    images = [column for column, feature in features.items() if isinstance(feature, datasets.Image)]
+    images = [
+        column
+        for column, feature in features.items()
+        if isinstance(feature, datasets.Image) or (isinstance(feature, dict) and is_encoded(types[column]))
+    ]
     numbers = [column for column, kind in types.items() if column != label and _is_numeric(kind)]
     arrays = [column for column in numbers if _depth(types[column])]
     data = images[:1] or arrays[:1] or numbers
@@ -113,9 +117,9 @@ def as_images(table: Table, name: str, geometry: Geometry) -> Pixels:
     """Decode a column of encoded images, by one thread for each core: 8-bit, shape (N, C, H, W).
 
     Raises:
-        DataError: if some cannot be decoded.
+        DataError: if some cannot be read or decoded.
     """
-    encoded = list(map(blob, table.column(name).to_pylist()))
+    encoded = blobs(table.column(name))
     threads = cores()
     pieces = [encoded[i * len(encoded) // threads : (i + 1) * len(encoded) // threads] for i in range(threads)]
     with ThreadPoolExecutor(threads) as pool:
@@ -127,12 +131,36 @@ def as_images(table: Table, name: str, geometry: Geometry) -> Pixels:
     return np.concatenate([pixels for pixels, _ in done])
 
 
+def blobs(column: Column) -> list[bytes]:
+    """Return the encoded images of a column.
+
+    Raises:
+        DataError: if one is not at the path that its cell gives.
+    """
+    try:
+        return list(map(blob, column.to_pylist()))
+    except OSError as error:
+        raise DataError(
+            f"The image `{error.filename}` cannot be read ({error.strerror}). Put it there, or the images into their cells."
+        ) from error
+
+
 def blob(value: Mapping[str, Any] | None) -> bytes:
     """Return an encoded image, which is in its cell or at the path that it gives; nothing for an empty cell."""
     cell = value or {}
     if cell.get("bytes") is None and cell.get("path"):
         return Path(cell["path"]).read_bytes()
     return bytes(cell.get("bytes") or b"")
+
+
+def is_encoded(kind: Any) -> bool:
+    """Tell whether a column's type is that of encoded images: in each cell the contents of a file, and its path."""
+    import pyarrow as pa
+
+    if not pa.types.is_struct(kind) or {field.name for field in kind} != {"bytes", "path"}:
+        return False
+    contents = kind.field("bytes").type
+    return bool(pa.types.is_binary(contents) or pa.types.is_large_binary(contents))
 
 
 def _is_list(kind: Any) -> bool:

@@ -24,7 +24,7 @@ from typing import IO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
 Failures = dict[int, str]
@@ -142,8 +142,14 @@ def decode_block(blobs: Sequence[bytes], geometry: Geometry) -> tuple[Pixels, Fa
         try:
             pixels[i] = decode(io.BytesIO(blob), geometry)
         except UNREADABLE as error:
-            failures[i] = " ".join(str(error).split())
+            failures[i] = _reason(error)
     return pixels, failures
+
+
+def _reason(error: Exception) -> str:
+    """Say why an image cannot be decoded; Pillow names the stream, not the file, where it finds no image in it."""
+    unknown = isinstance(error, UnidentifiedImageError)
+    return "it is no image that Pillow reads" if unknown else " ".join(str(error).split())
 
 
 def ask(blobs: Sequence[bytes], geometry: Geometry, to: IO[bytes], answer: IO[bytes]) -> tuple[Pixels, Failures]:

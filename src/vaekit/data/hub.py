@@ -1,4 +1,4 @@
-"""Public sets of the Hugging Face hub, by name, and folders of parquet shards.
+"""Public sets of the Hugging Face hub, by name, and folders of parquet shards, and single files of images.
 
 `read_hub` gets a whole set (the package `datasets` keeps it on the disk), its arrays into memory, its images into the
 decode-once cache. `stream_hub` gets only the rows that are asked for, when they are: from the set's parquet files, which
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from io import BytesIO
 from itertools import accumulate
@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from vaekit.data.arrow import Convert, Layout, Table, as_array, as_images, as_vectors, blob, layout
+from vaekit.data.arrow import Convert, Layout, Table, as_array, as_images, as_vectors, blob, blobs, layout
 from vaekit.data.cache import decode_once
 from vaekit.data.images import SPLIT_FOLDERS, cut, survey
 from vaekit.data.parquet import ParquetRows, Shards
@@ -76,25 +76,24 @@ def stream_hub(name: str | Path, decoding: Decoding) -> Source:
     Raises:
         DataError: as `read_hub`, or if the set is stored in other files than parquet.
     """
-    with _asking(str(name)) as datasets:
+    with _asking(name) as datasets:
         builder = datasets.load_dataset_builder(*(_address(name) if isinstance(name, str) else [str(name)]))
         files: Mapping[str, Sequence[str]] = builder.config.data_files or {}
     if not files or not all(str(file).endswith(".parquet") for its in files.values() for file in its):
         raise DataError(
             f"`{name}` is not stored as parquet, so it cannot be streamed. Open it as a whole: hf:owner/name."
         )
-    every = {part: Shards(tuple(map(str, its))) for part, its in _parts(files, str(name)).items()}
-    parts = {part: shards for part, shards in every.items() if shards.groups}
-    if not parts:
-        raise DataError(f"`{name}` has no rows.")
-    first = next(iter(parts.values()))
-    features = datasets.Features.from_arrow_schema(first.footers[0].schema.to_arrow_schema())
-    chosen = layout(builder.info.features or features, str(name))
-    x, report = _streamed(parts, chosen, decoding)
-    labels: dict[str, Array] = {}
-    if label := chosen.label:
-        labels = {part: shards.column(label) for part, shards in parts.items()}
-    return _source(str(name), chosen, x, labels, (), decoding, report)
+    parts = {part: Shards(tuple(map(str, its))) for part, its in _parts(files, str(name)).items()}
+    return _from_shards(name, parts, builder.info.features, decoding)
+
+
+def stream_file(path: Path, decoding: Decoding) -> Source:
+    """Open one parquet file of images as `stream_hub` opens a folder of them.
+
+    Raises:
+        DataError: as `stream_hub`.
+    """
+    return replace(_from_shards(path, {"all": Shards((str(path),))}, None, decoding), name=path.stem)
 
 
 @dataclass(frozen=True)
@@ -164,12 +163,28 @@ def _table(rows: Any, columns: Sequence[str]) -> Table:
     return rows.select_columns(list(columns)).with_format("arrow")[:]
 
 
+def _from_shards(
+    name: str | Path, every: Mapping[str, Shards], features: Mapping[str, Any] | None, decoding: Decoding
+) -> Source:
+    """Set up a source of shards by split, whose columns are the features, or what the first file says."""
+    parts = {part: shards for part, shards in every.items() if shards.groups}
+    if not parts:
+        raise DataError(f"`{name}` has no rows.")
+    schema = next(iter(parts.values())).footers[0].schema.to_arrow_schema()
+    with _asking(name) as datasets:
+        known = features or datasets.Features.from_arrow_schema(schema)
+    chosen = layout(known, str(name))
+    x, report = _streamed(parts, chosen, decoding)
+    labels = {part: shards.column(chosen.label) for part, shards in parts.items()} if chosen.label else {}
+    return _source(str(name), chosen, x, labels, (), decoding, report)
+
+
 def _streamed(parts: Mapping[str, Shards], chosen: Layout, decoding: Decoding) -> tuple[dict[str, Stored], str]:
     """Set up the reading of each part, by the shape and type of the first rows."""
     sample = next(iter(parts.values())).read(0, chosen.data).slice(0, SURVEYED)
     if chosen.is_image:
         (column,) = chosen.data
-        geometry, report = survey(Encoded(tuple(map(blob, sample.column(column).to_pylist()))), decoding)
+        geometry, report = survey(Encoded(tuple(blobs(sample.column(column)))), decoding)
         convert: Convert = partial(as_images, name=column, geometry=geometry)
     else:
         convert, report = partial(as_vectors, names=chosen.data), ""
@@ -226,7 +241,7 @@ def _parts(splits: Mapping[Any, Any], name: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _asking(name: str) -> Iterator[Any]:
+def _asking(name: str | Path) -> Iterator[Any]:
     """Give the package `datasets`, and say in one sentence what is wrong where it fails.
 
     Raises:
@@ -240,6 +255,8 @@ def _asking(name: str) -> Iterator[Any]:
         yield datasets
     except Exception as error:
         told = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        if isinstance(name, Path):
+            raise DataError(f"`{name}` cannot be opened ({told}). Check its files, or open a folder in it.") from error
         raise DataError(
             f"`{name}` cannot be had from the Hugging Face hub ({told}). Check the name and the connection; sets that were "
             f"opened before are found without one."

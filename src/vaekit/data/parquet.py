@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from vaekit.data.arrow import Convert, Table, as_array
+from vaekit.data.arrow import Convert, Table, as_array, is_encoded
 from vaekit.data.rows import Indices, Rows
 from vaekit.data.source import Array
 from vaekit.errors import DataError
@@ -109,6 +109,13 @@ class ParquetRows(Rows):
         if held[0] != group:
             self._held = held = (group, self.shards.read(group, self.columns))
         return held[1]
+
+
+def holds_images(file: str) -> bool:
+    """Tell whether a parquet file has a column of encoded images; not if it cannot be read."""
+    with suppress(DataError, ImportError):
+        return any(map(is_encoded, _footer(file).schema.to_arrow_schema().types))
+    return False
 
 
 @contextmanager

@@ -136,14 +136,28 @@ def _read_file(path: Path, options: Options | None) -> Source:
         return idx.read_idx_file(path, _options(options, ArrayFile, path))
     if amat.is_amat_file(path):
         return amat.read_amat_file(path, _options(options, ArrayFile, path))
-    if suffix in (".csv", ".tsv", ".parquet", ".pq"):
-        from vaekit.data import tables
+    if suffix in (".parquet", ".pq"):
+        return _read_parquet(path, options)
+    if suffix in (".csv", ".tsv"):
+        from vaekit.data.tables import read_csv
 
-        reader = tables.read_parquet if suffix in (".parquet", ".pq") else tables.read_csv
-        return reader(path, _options(options, Table, path))
+        return read_csv(path, _options(options, Table, path))
     ways = [way for suffixes, way in WAYS_OUT.items() if path.name.lower().endswith(suffixes)]
     problem = ways[0] if ways else f"its kind, {suffix!r}, is not known. Data is opened from {KINDS}"
     raise DataError(f"`{path}` cannot be opened: {problem}.")
+
+
+def _read_parquet(path: Path, options: Options | None) -> Source:
+    """Read a Parquet file: images where it has a column of them, unless the options are those of a table."""
+    from vaekit.data.parquet import holds_images
+
+    if not isinstance(options, Table) and holds_images(str(path)):
+        from vaekit.data.hub import stream_file
+
+        return stream_file(path, _options(options, Decoding, path))
+    from vaekit.data.tables import read_parquet
+
+    return read_parquet(path, _options(options, Table, path))
 
 
 def _read_folder(path: Path, options: Options | None) -> Source:
@@ -156,18 +170,24 @@ def _read_folder(path: Path, options: Options | None) -> Source:
         return amat.read_amat_folder(path, _options(options, ArrayFile, path))
     if arrays.holds_arrays(path):
         return arrays.read_array_folder(path, _options(options, ArrayFile, path))
-    if any(path.glob("*.parquet")):
-        from vaekit.data.hub import stream_hub
-
-        return stream_hub(path, _options(options, Decoding, path))
+    if any(path.glob("*.parquet")) or any(path.glob("data/*.parquet")):
+        return _stream(path, options)
     from vaekit.data import celeba, images
 
     if celeba.is_celeba(path):
         return celeba.read_celeba(path, _options(options, Decoding, path))
     if images.holds_images(path):
         return images.read_folder(path, _options(options, Decoding, path))
+    if any(path.rglob("*.parquet")):
+        return _stream(path, options)
     found = ", ".join(sorted({p.suffix or p.name for p in path.rglob("*") if p.is_file()})[:5]) or "no files"
     raise DataError(f"`{path}` holds nothing that can be opened (found: {found}). Data is opened from {KINDS}.")
+
+
+def _stream(path: Path, options: Options | None) -> Source:
+    from vaekit.data.hub import stream_hub
+
+    return stream_hub(path, _options(options, Decoding, path))
 
 
 def _not_found(name: str, path: Path) -> str:

@@ -94,8 +94,9 @@ def estimate(model: VAE, x: Tensor, *context: Tensor, samples: int, chunk: int) 
 
     Few examples with many samples are passed at once, so that the encoder's share of the work is small.
     """
-    if samples < 1 or chunk < 1:
-        raise ConfigError(f"`samples` is {samples} and `chunk` is {chunk}; both are at least 1.")
+    for name, count in (("samples", samples), ("chunk", chunk)):
+        if count < 1:
+            raise ConfigError(f"`{name}` is {count}; it is at least 1.")
     chunk = min(chunk, samples)
     budget = ON_PROCESSOR if x.device.type == "cpu" else ON_ACCELERATOR
     rows = max(1, budget // (chunk * x[0].numel()))
