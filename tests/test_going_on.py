@@ -18,8 +18,7 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import ExponentialLR, LambdaLR, StepLR
 
 import vaekit as vk
-from vaekit.data.splits import plan
-from vaekit.errors import DataError, NonFiniteError, RunError
+from vaekit.errors import NonFiniteError, RunError
 from vaekit.training import checkpoint
 from vaekit.training.saving import weights
 
@@ -177,14 +176,3 @@ def test_a_model_is_fitted_after_a_fit_that_failed() -> None:
         vk.fit(model, data=tiny_data(), epochs=1, optimizer=partial(SGD, lr=1e30), **QUIET)
     model.load_state_dict(tiny_model().state_dict())
     vk.fit(model, data=tiny_data(), epochs=1, **QUIET)
-
-
-@pytest.mark.parametrize("wrong", [0, -1], ids=["first", "last"])
-def test_every_row_is_looked_at_before_the_first_step(wrong: int) -> None:
-    x = np.random.default_rng(0).poisson(3.0, (5000, WIDTH)).astype(np.float32)
-    likelihood = vk.likelihoods.Poisson(vk.networks.MLP(LATENT, 5, WIDTH), WIDTH)
-    rows = plan({"all": len(x)}, {"validation": None, "test": None}, 0)["train"][1]
-    assert rows is not None
-    x[rows[wrong]] = -3
-    with pytest.raises(DataError, match="Poisson cannot score this data"):
-        vk.fit(tiny_model(likelihood=likelihood), data=vk.data.open(x, transforms=()), epochs=1, **QUIET)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -281,41 +280,6 @@ def test_settings_without_meaning_are_refused(name: str) -> None:
     settings, message = BAD[name]
     with pytest.raises(ConfigError, match=message):
         make_settings(settings)
-
-
-CLASSES: dict[str, tuple[Callable[[], Any], Any, str]] = {
-    "objective": (tiny_model, ELBO, r"`objective` is the class ELBO; write ELBO\(\)\."),
-    "objective of another": (tiny_model, L2, r"`objective` is the class L2; write L2\(\.\.\.\)\."),
-    "model": (lambda: vk.VAE, None, r"`model` is the class VAE; write VAE\(\.\.\.\)\."),
-    "network": (
-        lambda: tiny_model(posterior=vk.posteriors.DiagonalNormal(vk.networks.MLP)),  # type: ignore[arg-type]
-        None,
-        r"`network` is the class MLP; write MLP\(\.\.\.\)\.",
-    ),
-}
-
-
-@pytest.mark.parametrize("given", ["digits", torch.ones(3, WIDTH)], ids=["name", "tensor"])
-def test_data_in_the_place_of_the_objective_is_refused(given: Any) -> None:
-    with pytest.raises(ConfigError, match=r"`objective` is a (str|Tensor), which is not called .*: data=\.\.\."):
-        vk.fit(tiny_model(), given)
-
-
-@pytest.mark.parametrize("name", CLASSES)
-def test_a_class_in_the_place_of_an_object_is_refused(name: str) -> None:
-    model, objective, message = CLASSES[name]
-    with pytest.raises(ConfigError, match=message):
-        vk.fit(model(), objective, tiny_data())
-
-
-def test_a_last_batch_of_one_row_is_refused_where_it_would_be_normalised() -> None:
-    rows, network = len(tiny_data().train), nn.Sequential(nn.BatchNorm1d(WIDTH), nn.Linear(WIDTH, 2 * LATENT))
-    model = tiny_model(posterior=vk.posteriors.DiagonalNormal(network))
-    for size in (1, rows - 1):
-        with pytest.raises(ConfigError, match=f"`batch_size` is {size}, which leaves 1 of {rows} rows .* BatchNorm1d"):
-            vk.fit(model, data=tiny_data(), epochs=1, **{**QUIET, "batch_size": size})
-    vk.fit(model, data=tiny_data(), epochs=1, **{**QUIET, "batch_size": rows - 2})
-    fitted(None, 1, batch_size=rows - 1)
 
 
 @pytest.mark.parametrize("name", ["accelerator", "strategy"])

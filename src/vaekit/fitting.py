@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def fit(
     model: VAE,
     objective: Objective | None = None,
-    data: Opened | Dataset = "digits",
+    data: Opened | Dataset | None = None,
     *,
     run: str | Path | None = None,
     resume: bool | None = False,
@@ -51,7 +51,7 @@ def fit(
     Arguments:
         model: what is fitted, in place.
         objective: what is minimised; the ELBO if absent.
-        data: anything that `vaekit.data.open` takes, or what it returned.
+        data: anything that `vaekit.data.open` takes, as an array, a path or "digits", or what it returned.
         run: the folder that keeps the run; None keeps nothing on disk.
         resume: continue the run in that folder from its last checkpoint, bit for bit as if it had not stopped; None does so
             if the folder holds a run, and else starts one.
@@ -62,7 +62,7 @@ def fit(
         The run. Its model has the best weights by validation loss where a best checkpoint was kept, else the last.
 
     Raises:
-        ConfigError: for a setting that does not exist or has no meaning, or a class in the place of an object of it.
+        ConfigError: without data; for a setting that does not exist or has no meaning, or a class in the place of an object.
         DataError: if the data cannot be opened, or the likelihood cannot score it.
         RunError: if the folder holds another run, or, to resume, none; or if another process is fitting the run in it.
         NonFiniteError: if a NaN or an infinity appears.
@@ -72,7 +72,7 @@ def fit(
 
     refuse_classes(model, objective)
     objective, chosen = ELBO() if objective is None else objective, make_settings(settings)
-    dataset = (data if isinstance(data, Dataset) else data_room.open(data)).prepared_for(model.likelihood)
+    dataset = _opened(data).prepared_for(model.likelihood)
     check_fits(model, dataset, chosen.batch_size)
     folder = Path(run) if run is not None else None
     with Claim(folder) as claim, torch.random.fork_rng([]):
@@ -96,6 +96,15 @@ def fit(
         trainer.finish()
         _take_best(result, fabric)
     return result
+
+
+def _opened(data: Opened | Dataset | None) -> Dataset:
+    """Open data, unless it is open."""
+    if data is None:
+        raise ConfigError(
+            "`data` is not given. Give what the model is to be fitted to: data=..., an array, a path or a name."
+        )
+    return data if isinstance(data, Dataset) else data_room.open(data)
 
 
 def _take_best(run: Run, fabric: Fabric) -> None:

@@ -1,0 +1,67 @@
+"""What a fit refuses before its first step: what is missing, is of another kind, or cannot be scored or normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import LATENT, QUIET, WIDTH, fitted, tiny_data, tiny_model
+from torch import nn
+
+import vaekit as vk
+from vaekit.data.splits import plan
+from vaekit.errors import ConfigError, DataError
+from vaekit.objectives import ELBO, L2
+
+CLASSES: dict[str, tuple[Callable[[], Any], Any, str]] = {
+    "objective": (tiny_model, ELBO, r"`objective` is the class ELBO; write ELBO\(\)\."),
+    "objective of another": (tiny_model, L2, r"`objective` is the class L2; write L2\(\.\.\.\)\."),
+    "model": (lambda: vk.VAE, None, r"`model` is the class VAE; write VAE\(\.\.\.\)\."),
+    "network": (
+        lambda: tiny_model(posterior=vk.posteriors.DiagonalNormal(vk.networks.MLP)),  # type: ignore[arg-type]
+        None,
+        r"`network` is the class MLP; write MLP\(\.\.\.\)\.",
+    ),
+}
+
+
+@pytest.mark.parametrize("given", ["digits", torch.ones(3, WIDTH)], ids=["name", "tensor"])
+def test_data_in_the_place_of_the_objective_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"`objective` is a (str|Tensor), which is not called .*: data=\.\.\."):
+        vk.fit(tiny_model(), given)
+
+
+def test_data_must_be_given() -> None:
+    with pytest.raises(ConfigError, match=r"`data` is not given\. Give what the model is to be fitted to"):
+        vk.fit(tiny_model())
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_class_in_the_place_of_an_object_is_refused(name: str) -> None:
+    model, objective, message = CLASSES[name]
+    with pytest.raises(ConfigError, match=message):
+        vk.fit(model(), objective, tiny_data())
+
+
+def test_a_last_batch_of_one_row_is_refused_where_it_would_be_normalised() -> None:
+    rows, network = len(tiny_data().train), nn.Sequential(nn.BatchNorm1d(WIDTH), nn.Linear(WIDTH, 2 * LATENT))
+    model = tiny_model(posterior=vk.posteriors.DiagonalNormal(network))
+    for size in (1, rows - 1):
+        with pytest.raises(ConfigError, match=f"`batch_size` is {size}, which leaves 1 of {rows} rows .* BatchNorm1d"):
+            vk.fit(model, data=tiny_data(), epochs=1, **{**QUIET, "batch_size": size})
+    vk.fit(model, data=tiny_data(), epochs=1, **{**QUIET, "batch_size": rows - 2})
+    fitted(None, 1, batch_size=rows - 1)
+
+
+@pytest.mark.parametrize("wrong", [0, -1], ids=["first", "last"])
+def test_every_row_is_looked_at_before_the_first_step(wrong: int) -> None:
+    x = np.random.default_rng(0).poisson(3.0, (5000, WIDTH)).astype(np.float32)
+    likelihood = vk.likelihoods.Poisson(vk.networks.MLP(LATENT, 5, WIDTH), WIDTH)
+    rows = plan({"all": len(x)}, {"validation": None, "test": None}, 0)["train"][1]
+    assert rows is not None
+    x[rows[wrong]] = -3
+    with pytest.raises(DataError, match="Poisson cannot score this data"):
+        vk.fit(tiny_model(likelihood=likelihood), data=vk.data.open(x, transforms=()), epochs=1, **QUIET)
