@@ -38,7 +38,7 @@ class Trace(NamedTuple):
         """Compute log p(x|z) in nats, shape (*S, B), for data x, shape (B, *event).
 
         Raises:
-            ShapeError: if the likelihood scores elements of an example apart.
+            ShapeError: if x has another shape, or the likelihood scores elements of an example apart.
         """
         return _scored(self.likelihood, x, self.z)
 
@@ -186,7 +186,13 @@ class VAE(nn.Module):
 
 
 def _scored(likelihood: Distribution, x: Tensor, z: Tensor) -> Tensor:
-    """Compute log p(x|z), shape (*S, B), and refuse another shape, which averages over examples would hide."""
+    """Compute log p(x|z), shape (*S, B), and refuse other shapes of x or of it, which averages over examples would hide."""
+    event = likelihood.event_shape
+    if event and x.shape[1:] != event:
+        raise ShapeError(
+            f"The data has shape {tuple(x.shape)}, and the likelihood scores (B, {', '.join(map(str, event))}). Bring the examples "
+            f"into that shape."
+        )
     values: Tensor = likelihood.log_prob(x)
     if values.shape != z.shape[:-1]:
         raise ShapeError(
