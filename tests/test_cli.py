@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from shell import SMALL, fitted, flags_of, same_weights, spawned, vaekit
+from shell import SMALL, done, fitted, flags_of, same_weights, spawned, vaekit
 
 import vaekit as vk
 from vaekit import cli
@@ -293,3 +293,23 @@ def test_ctrl_c_outside_training_ends_quietly(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.chdir(tmp_path)
     end = vaekit("data", "digits")
     assert (end.code, end.out) == (130, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "part", "kept"),
+    [
+        (["--objective=IWAE"], "objective", {"samples": 50}),
+        (["--objective", "IWAE", "--objective.samples", "7"], "objective", {"samples": 7}),
+        (["--config=flags.yaml"], "objective", {"samples": 50}),
+        (["--optimizer=AdamW"], "optimizer", {"lr": 1e-3, "weight_decay": 0.01}),
+        (["--optimizer={class_path: torch.optim.NAdam}"], "optimizer", {"lr": 2e-3}),
+        (["--encoder=ResidualEncoder", "--encoder.kernel=5"], "encoder", {"channels": [32, 64, 128], "kernel": 5}),
+    ],
+)
+def test_a_class_that_is_named_has_its_own_defaults(
+    words: list[str], part: str, kept: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("flags.yaml").write_text("objective: {class_path: vaekit.objectives.IWAE}\n")
+    chosen = yaml.safe_load(done("fit", "--data=digits", *words, "--print_config").out)[part]["init_args"]
+    assert {name: chosen[name] for name in kept} == kept

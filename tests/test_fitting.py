@@ -50,7 +50,10 @@ def test_a_last_batch_of_one_row_is_refused_where_it_would_be_normalised() -> No
     rows, network = len(tiny_data().train), nn.Sequential(nn.BatchNorm1d(WIDTH), nn.Linear(WIDTH, 2 * LATENT))
     model = tiny_model(posterior=vk.posteriors.DiagonalNormal(network))
     for size in (1, rows - 1):
-        with pytest.raises(ConfigError, match=f"`batch_size` is {size}, which leaves 1 of {rows} rows .* BatchNorm1d"):
+        with pytest.raises(
+            ConfigError,
+            match=f"`batch_size` is {size}, and the last batch .* of {rows} rows, has 1, which BatchNorm1d",
+        ):
             vk.fit(model, data=tiny_data(), epochs=1, **{**QUIET, "batch_size": size})
     vk.fit(model, data=tiny_data(), epochs=1, **{**QUIET, "batch_size": rows - 2})
     fitted(None, 1, batch_size=rows - 1)

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shell as command_line
 import torch
 from shell import LAST
 from test_checkpoints import NEVER, StopAt
 from tiny import LATENT, QUIET, WIDTH, fitted, same, tiny_data, tiny_model
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.optim import SGD, Adam
-from torch.optim.lr_scheduler import ExponentialLR, LambdaLR, StepLR
+from torch.optim import SGD, Adam, RMSprop
+from torch.optim.lr_scheduler import ExponentialLR, LambdaLR, LinearLR, OneCycleLR, SequentialLR, StepLR
 
 import vaekit as vk
 from vaekit.errors import NonFiniteError, RunError
@@ -34,7 +35,7 @@ def test_numbers_of_the_optimiser_that_are_given_then_hold(tmp_path: Path) -> No
     run = fitted(tmp_path / "run", 2, resume=True, optimizer=partial(Adam, lr=1e-4, weight_decay=0.1))
     assert run.history["train"]["learning_rate"][-1] == 1e-4
     group = group_of(tmp_path / "run")
-    assert (group["lr"], group["betas"], group["weight_decay"]) == (1e-4, [0.9, 0.999], 0.1)
+    assert (group["lr"], group["betas"], group["weight_decay"]) == (1e-4, [0.5, 0.9], 0.1)
 
 
 def test_a_rate_that_a_schedule_moved_changes_in_the_same_ratio(tmp_path: Path) -> None:
@@ -43,6 +44,76 @@ def test_a_rate_that_a_schedule_moved_changes_in_the_same_ratio(tmp_path: Path) 
     run = fitted(tmp_path / "run", 4, resume=True, schedule=schedule, optimizer=partial(SGD, lr=0.2))
     rates = dict(zip(run.history["train"]["epoch"], run.history["train"]["learning_rate"], strict=True))
     assert rates == pytest.approx({1: 0.1, 2: 0.05, 3: 0.05, 4: 0.025})
+
+
+def warmed(optimizer: torch.optim.Optimizer) -> SequentialLR:
+    """Warm up for two epochs, and then go down."""
+    parts = [LinearLR(optimizer, start_factor=0.1, total_iters=2), ExponentialLR(optimizer, gamma=0.5)]
+    return SequentialLR(optimizer, parts, milestones=[2])
+
+
+def test_a_rate_of_several_schedules_changes_in_all_of_them(tmp_path: Path) -> None:
+    fitted(tmp_path / "run", 1, schedule=warmed, optimizer=partial(SGD, lr=0.1))
+    run = fitted(tmp_path / "run", 4, resume=True, schedule=warmed, optimizer=partial(SGD, lr=0.01))
+    whole = fitted(tmp_path / "whole", 4, schedule=warmed, optimizer=partial(SGD, lr=0.01))
+    found, expected = (
+        dict(zip(r.history["train"]["epoch"], r.history["train"]["learning_rate"], strict=True)) for r in (run, whole)
+    )
+    assert [found[i] for i in (3, 4)] == pytest.approx([expected[i] for i in (3, 4)])
+
+
+def test_a_schedule_that_sets_the_rate_by_itself_keeps_it(tmp_path: Path) -> None:
+    schedule = partial(OneCycleLR, max_lr=0.1, total_steps=9)
+    fitted(tmp_path / "run", 1, schedule=schedule, optimizer=partial(Adam, lr=0.01))
+    with pytest.raises(RunError, match=r"`optimizer\.lr` has another value, but OneCycleLR sets the rate by itself"):
+        fitted(tmp_path / "run", 2, resume=True, schedule=schedule, optimizer=partial(Adam, lr=0.02))
+    fitted(tmp_path / "run", 2, resume=True, schedule=schedule, optimizer=partial(Adam, lr=0.01))
+
+
+def test_a_rate_that_is_a_tensor_goes_on(tmp_path: Path) -> None:
+    found = []
+    for name, epochs in {"whole": [4], "halves": [2, 4]}.items():
+        for until in epochs:
+            run = fitted(
+                tmp_path / name,
+                until,
+                resume=(tmp_path / name).exists(),
+                schedule=partial(ExponentialLR, gamma=0.5),
+                optimizer=partial(Adam, lr=torch.tensor(1e-2), fused=False),
+            )
+        found.append(run.history["train"]["learning_rate"])
+    assert found[0] == found[1]
+
+
+def test_a_momentum_that_was_none_is_refused(tmp_path: Path) -> None:
+    fitted(tmp_path / "run", 1, optimizer=RMSprop)
+    with pytest.raises(RunError, match=r"`optimizer\.momentum` was 0"):
+        fitted(tmp_path / "run", 2, resume=True, optimizer=partial(RMSprop, momentum=0.9))
+
+
+class Makes:
+    """An object that makes a schedule."""
+
+    def __call__(self, optimizer: torch.optim.Optimizer) -> StepLR:
+        return StepLR(optimizer, 1)
+
+
+def test_a_schedule_made_by_an_object_goes_on(tmp_path: Path) -> None:
+    fitted(None, 1, schedule=Makes())
+    fitted(tmp_path / "run", 1, schedule=Makes())
+    run = fitted(tmp_path / "run", 3, resume=True, schedule=Makes())
+    assert run.history["train"]["learning_rate"][-1] == pytest.approx(1e-5)
+
+
+def test_a_run_with_a_schedule_goes_on_from_python_and_from_the_command_line(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(40, 3)))
+    schedule = ("--schedule=ExponentialLR", "--schedule.gamma=0.5")
+    command_line.fitted(tmp_path / "run", f"--data={tmp_path / 'x.npy'}", *schedule)
+    run = vk.load(tmp_path / "run")
+    again = {"schedule": partial(ExponentialLR, gamma=0.5), "epochs": 2, "progress": False, "tensorboard": False}
+    vk.fit(run.model, run.objective, run.data, run=tmp_path / "run", resume=True, batch_size=16, **again)  # type: ignore[arg-type]
+    command_line.done("fit", "--resume", tmp_path / "run", "--epochs=3", "--samples=0")
+    assert vk.load(tmp_path / "run").history["train"]["epoch"][-1] == 3
 
 
 def test_rates_of_groups_of_their_own_change_in_the_same_ratio(tmp_path: Path) -> None:

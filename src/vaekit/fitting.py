@@ -5,6 +5,7 @@ What does not go together is refused before the first step, and a folder that wa
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
@@ -73,7 +74,8 @@ def fit(
     refuse_classes(model, objective)
     objective, chosen = ELBO() if objective is None else objective, make_settings(settings)
     dataset = _opened(data).prepared_for(model.likelihood)
-    check_fits(model, dataset, chosen.batch_size)
+    check_fits(model, dataset)
+    check_last_batch(model, objective, dataset, chosen.batch_size)
     folder = Path(run) if run is not None else None
     with Claim(folder) as claim, torch.random.fork_rng([]):
         fabric = make_fabric(chosen)
@@ -157,8 +159,8 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
     return Settings(**given)
 
 
-def check_fits(model: VAE, data: Dataset, batch_size: int) -> None:
-    """Refuse data that the model's likelihood cannot score, and a batch that cannot be normalised.
+def check_fits(model: VAE, data: Dataset) -> None:
+    """Refuse data that the model's likelihood cannot score.
 
     Values in memory are looked at, up to 2**26 of a split; of 8-bit values, which are all on one grid, and of those on the
     disk, a batch.
@@ -166,14 +168,7 @@ def check_fits(model: VAE, data: Dataset, batch_size: int) -> None:
     Raises:
         ShapeError: if the events have another shape.
         DataError: if values lie outside the likelihood's support.
-        ConfigError: if the last batch of an epoch is one row, where vectors are normalised over the batch.
     """
-    rows = len(data.train)
-    if rows % batch_size == 1 % batch_size and any(isinstance(m, nn.BatchNorm1d) for m in model.modules()):
-        raise ConfigError(
-            f"`batch_size` is {batch_size}, which leaves 1 of {rows} rows to the last batch of an epoch, and BatchNorm1d needs "
-            f"several. Choose another."
-        )
     if (check := getattr(model.likelihood, "check", None)) is None:
         return
     size = max(1, min(1024, 2**20 // numel(data.event_shape)))
@@ -182,3 +177,24 @@ def check_fits(model: VAE, data: Dataset, batch_size: int) -> None:
         values = 2**26 if isinstance(x, np.ndarray) and x.dtype != np.uint8 else 1
         for given in islice(data.batches(part, size), max(1, values // (size * numel(data.event_shape)))):
             check(given[0])
+
+
+def check_last_batch(model: VAE, objective: Objective, data: Dataset, batch_size: int) -> None:
+    """Refuse a last batch of one row that cannot be normalised over the batch, tried on a copy of the model.
+
+    Raises:
+        ConfigError: with the way out.
+    """
+    rows = len(data.train)
+    if rows % batch_size != 1 % batch_size or not any(isinstance(m, nn.BatchNorm1d) for m in model.modules()):
+        return
+    given = (part.to(model.step.device) for part in next(data.batches("train", 1)))
+    try:
+        with torch.random.fork_rng([]), torch.no_grad():
+            objective(copy.deepcopy(model).train(), *given)
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            raise ConfigError(
+                f"`batch_size` is {batch_size}, and the last batch of an epoch, of {rows} rows, has 1, which BatchNorm1d cannot "
+                f"normalise. Choose another."
+            ) from error

@@ -188,7 +188,7 @@ def refuse_another(folder: Path | None, model: VAE, objective: Objective, data: 
             f"`data` is not what the run in `{folder}` was begun with, so other rows would be held out. Give the same, or fit "
             f"another run, from this one's model where its weights are wanted."
         )
-    if given is not None and kept.get("model") is not None:
+    if kept.get("model") not in (None, given) and given is not None:
         with telling_damage(folder):
             other = spec.rebuilt(model, kept["model"])
         if other is None or not does_the_same(other, model, _some(data)):

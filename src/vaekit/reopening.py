@@ -17,6 +17,7 @@ from vaekit import data as data_room
 from vaekit.data.dataset import Dataset
 from vaekit.data.describe import listed
 from vaekit.data.labels import encode_labels, numbered
+from vaekit.data.opening import with_labels
 from vaekit.data.reading import Opened, read, settled
 from vaekit.data.source import Decoding, Options, Source
 from vaekit.data.units import Units
@@ -106,7 +107,8 @@ def _opened(way: Mapping[str, Any], known: Mapping[str, Any] | None) -> Dataset:
         return data_room.open(**way)
     source = replace(read(way["source"], way["options"]), units=Units(**known["units"]))
     if known.get("context") and known.get("classes") and source.labels:
-        source = _by_known_classes(source, tuple(map(str, known["label_names"])))
+        labelled = with_labels(source, bool(way.get("drop_missing")))
+        source = _by_known_classes(labelled, tuple(map(str, known["label_names"])))
     data = data_room.open(**{**way, "source": source, "options": None})
     return replace(data, opened_by=settled({**data.opened_by, "source": way["source"], "options": way["options"]}))
 

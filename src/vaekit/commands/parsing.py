@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import yaml
 from jsonargparse import Namespace, set_parsing_settings
 
 from vaekit import data, networks, objectives, posteriors, priors, recipes, training
+from vaekit.commands.known import own_class
 from vaekit.commands.parser import Parser
 from vaekit.composition import Composition
 from vaekit.data.reading import absolute
@@ -30,6 +34,8 @@ NETWORKS = {
     "encoder": "vaekit.networks.ConvEncoder",
     "decoder": "vaekit.networks.ConvDecoder",
 }
+# Those parts for which a class is usual, so that another one may be named.
+REPLACED = ("objective", "optimizer", *NETWORKS)
 NOT_KEPT = ("run", "resume", "restartable", "config")
 CLOSING = """\
 A part is a class: --prior StandardNormal, or --prior my_package.MyPrior. Its own options follow: --network MLP
@@ -97,9 +103,11 @@ def data_parser() -> Parser:
 def parse_fit(arguments: Sequence[str]) -> tuple[Namespace, dict[str, Any]]:
     """Parse flags; return the objects they make, and the flags as plain data for the run's configuration."""
     parser, given = fit_parser(), _expanded(arguments)
-    for part, path in NETWORKS.items():
-        if any(argument.startswith(f"--{part}.") for argument in given):
-            parser.set_defaults({part: {"class_path": path}})
+    usual = {part: path for part, path in NETWORKS.items() if any(word.startswith(f"--{part}.") for word in given)}
+    for part, name in {**usual, **_named(given)}.items():
+        action = next(action for action in parser._actions if action.dest == part)
+        with suppress(ValueError, ImportError, AttributeError):  # what is no class is refused when it is parsed
+            parser.set_defaults({part: {"class_path": own_class(action, name) or name}})
     with keeping_checks():
         parsed = parser.parse(given)
     parsed.data.source = _settled(parsed.data.source)
@@ -168,6 +176,33 @@ def _expanded(arguments: Sequence[str]) -> list[str]:
             read_yaml(folder, CONFIG)
             return ["--config", str(folder / CONFIG), *given]
     return given
+
+
+def _named(given: Sequence[str]) -> dict[str, str]:
+    """Return the class that is named for each part which has a usual one: arguments of the usual one are not handed on to it."""
+    named: dict[str, str] = {}
+    for word, following in pairwise([*given, ""]):
+        flag, equals, value = word.partition("=")
+        part, value = flag.removeprefix("--"), value if equals else following
+        if part == "config" and Path(value).is_file():
+            flags = _read(Path(value).read_text(encoding="utf-8"))
+            named |= {name: _class_in(flags.get(name)) for name in REPLACED if isinstance(flags, dict)}
+        elif part in REPLACED:
+            named[part] = _class_in(_read(value))
+    return {part: path for part, path in named.items() if path}
+
+
+def _read(text: str) -> Any:
+    """Read YAML; what is none is refused when it is parsed."""
+    with suppress(yaml.YAMLError):
+        return yaml.safe_load(text)
+    return None
+
+
+def _class_in(value: Any) -> str:
+    """Return the class that a flag's value names; nothing where it names none."""
+    named = value.get("class_path") if isinstance(value, dict) else value
+    return named if isinstance(named, str) and re.fullmatch(r"[\w.]+", named) else ""
 
 
 def source_flag(argument: str) -> str:

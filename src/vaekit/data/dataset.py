@@ -231,11 +231,11 @@ class Dataset:
             likelihood: what scores the events.
 
         Returns:
-            D log-scales of what the values were divided by; 0 for mass functions, cross-entropies that are not likelihoods, and
-            dequantised values, whose code length `bits_offset` gives.
+            D log-scales of what the values were divided by; 0 for mass functions, cross-entropies that are not likelihoods,
+            values that were made binary, and dequantised ones, whose code length `bits_offset` gives.
         """
         no_density = getattr(likelihood, "is_discrete", False) or not getattr(likelihood, "is_normalised", True)
-        if no_density or any(isinstance(t, Dequantize) for t in self.transforms):
+        if no_density or any(isinstance(t, Dequantize) or (t.binary and not t.once) for t in self.transforms):
             return 0.0
         read = math.prod(self.event_shape) * math.log(self.facts.scale)
         return read + sum(t.log_volume(self.event_shape) for t in self.transforms)
@@ -349,7 +349,8 @@ class Dataset:
                     + ("Leave it out, or put it first." if levels is None else f"Use Dequantize({levels}).")
                 )
             levels = levels if transform.keeps_grid else None
-            is_unit = is_unit and not isinstance(transform, Standardize)
+            is_own = type(transform).__module__ != Transform.__module__
+            is_unit = is_own or (is_unit and not isinstance(transform, Standardize))
 
     def _check_range(self, transform: Transform, is_unit: bool) -> None:
         """Refuse a transform of images for vectors, and drawing bits by values that are no probabilities."""

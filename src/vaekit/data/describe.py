@@ -216,7 +216,9 @@ def _columns(data: Dataset) -> str:
     """Name the columns of a table by their kinds."""
     kinds = [type(column).__name__ for column in data.columns]
     names = data.column_names or [f"column {i}" for i in range(len(kinds))]
-    of_kind = {kind: [name for name, its in zip(names, kinds, strict=True) if its == kind] for kind in kinds}
+    of_kind = {
+        kind: [name for name, its in zip(names, kinds, strict=True) if its == kind] for kind in dict.fromkeys(kinds)
+    }
     return f"Columns: {'; '.join(f'{kind.lower()}: {listed(names)}' for kind, names in of_kind.items())}."
 
 

@@ -62,10 +62,10 @@ def open(
     """
     _require_objects(transforms)
     found = _without_missing(_checked(read(source, options)), drop_missing)
-    found = _with_labels(found, drop_missing) if context else _labelled_or_not(found)
+    found = with_labels(found, drop_missing) if context else _labelled_or_not(found)
     labels, names = encode_labels(found.labels, found.x, found.label_names, found.label_column)
     facts = _inspected(found)
-    known = Units.of(facts), found.decoding, digest(found)
+    known = Units.of(facts), found.decoding, digest(found, context)
     once = tuple(t for t in transforms or () if t.once)
     for transform in once:
         found, facts = _made_once(found, facts, transform)
@@ -133,7 +133,7 @@ def _without_missing(found: Source, drop: bool) -> Source:
     return _without(found, rows, told, "Leave out the columns that are missing instead.")
 
 
-def _with_labels(found: Source, drop: bool) -> Source:
+def with_labels(found: Source, drop: bool) -> Source:
     """Drop rows whose labels are no finite numbers, if asked to; where labels are read they are refused otherwise."""
     flags = _unlabelled(found)
     if not drop or any(len(rows) != len(found.x[part]) for part, rows in flags.items()):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
@@ -60,7 +61,7 @@ def read_csv(path: Path, options: Table) -> Source:
             )
         named = not all(_is_number(field) for field in lines[0][1])
         names = [name.strip() for name in lines[0][1]] if named else [f"column {i + 1}" for i in range(width)]
-        if twice := [repr(name) for name in dict.fromkeys(names) if names.count(name) > 1]:
+        if twice := [repr(name) for name, count in Counter(names).items() if count > 1]:
             raise DataError(f"`{path}` names a column twice: {listed(twice)}. Give each its own name.")
         fields = list(zip(*(line for _, line in lines[named:]), strict=True)) or [()] * width
     return _from_columns(path, dict(zip(names, fields, strict=True)), _parsed, options)
@@ -189,7 +190,7 @@ def _among_numbers(words: Sequence[str]) -> str | None:
     """Return a word among numbers, where nine of ten fields are numbers of more than a few values; None elsewhere."""
     numbers = [word for word in words if _is_number(word)]
     few = len(numbers) < 0.9 * len(words) or len(set(numbers)) <= FEW_WORDS
-    return None if few else next(word for word in words if not _is_number(word))
+    return None if few else next((word for word in words if not _is_number(word)), None)
 
 
 def _label(columns: Mapping[str, object], options: Table) -> str | None:

@@ -30,6 +30,7 @@ from vaekit.training.display import Display
 from vaekit.training.engine import ShardedStrategy, make_fabric
 from vaekit.training.graph import NORM, Capture, GraphedStep, make_capture
 from vaekit.training.meter import Meter, Reading, Row
+from vaekit.training.options import options_of
 from vaekit.training.processes import Agreement, Wish
 from vaekit.training.recorder import Recorder
 from vaekit.training.saving import CHECKPOINTS, LAST, Progress, Saver
@@ -77,6 +78,7 @@ class Trainer:
             module.compile()
         self.capture = make_capture(settings, self.fabric, capture)
         self.optimizer = make_optimizer(settings.optimizer, list(model.parameters()), recorded=self.capture is not None)
+        self.options = options_of(self.optimizer, settings)
         self.schedule = made("schedule", settings.schedule, self.optimizer) if settings.schedule else None
         self.step = Step(module, model, self.optimizer, self.strategy, settings)
         self.graphed = (

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
 from vaekit import spec
 from vaekit.errors import ConfigError, RunError
+from vaekit.training.settings import Settings
 
 IMPLEMENTATION = ("fused", "foreach", "capturable")
 OWN = ("optimizer", "last_epoch")  # what a schedule is given besides its options
 
 
-def options_of(optimizer: Optimizer, schedule: Callable[..., LRScheduler] | None) -> dict[str, Any]:
-    """Describe an optimiser, and the factory of a schedule, as plain data for a checkpoint."""
-    options = {name: spec.describe(v) for name, v in optimizer.defaults.items() if name not in IMPLEMENTATION}
-    return {"optimizer": {"class": type(optimizer).__qualname__, **options}, "schedule": _of_schedule(schedule)}
+def options_of(optimizer: Optimizer, settings: Settings) -> dict[str, Any]:
+    """Describe an optimiser that was just made, and the factory of a schedule, as plain data for a checkpoint."""
+    options = {name: value for name, value in optimizer.defaults.items() if name not in IMPLEMENTATION}
+    schedule = None if settings.schedule is None else _of_schedule(settings.schedule, settings.schedule_per_step)
+    return {"optimizer": {"class": type(optimizer).__qualname__, **_plain(options)}, "schedule": schedule}
 
 
 def refuse_other_options(kept: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
@@ -42,27 +45,41 @@ def refuse_other_options(kept: Mapping[str, Any], now: Mapping[str, Any], path: 
     _refuse("schedule", kept["schedule"], now["schedule"], path)
 
 
-def take_up_options(optimizer: Optimizer, schedule: LRScheduler | None, kept: Mapping[str, Any]) -> None:
-    """Let the numbers that an optimiser was made with hold, where they are others than those of its state.
+def take_up_options(
+    optimizer: Optimizer, schedule: LRScheduler | None, factory: Callable[..., Optimizer], kept: Mapping[str, Any]
+) -> None:
+    """Let the numbers that a factory was given hold, where they are others than those of an optimiser's state.
 
     A learning rate that was moved by a schedule, or is that of a group of its own, is changed in the same ratio.
 
     Arguments:
         optimizer: with the state of a checkpoint.
         schedule: likewise.
+        factory: what made the optimiser.
         kept: what `options_of` said at the checkpoint.
+
+    Raises:
+        RunError: for a number that needs a state that there is not, or a rate that a schedule sets by itself.
     """
-    before = kept["optimizer"]
-    for name in before.keys() & optimizer.defaults.keys():
-        value = optimizer.defaults[name]
-        if spec.describe(value) == before[name]:
-            continue
+    before, given = kept["optimizer"], _plain(_given(factory))
+    for name in [name for name in given if name in before and given[name] != before[name]]:
+        _refuse_change(name, before[name], schedule)
         for group in optimizer.param_groups:
             for place in (name, f"initial_{name}"):
                 if place in group:
-                    group[place] = _changed(group[place], before[name], value, scales=name == "lr")
-        if name == "lr" and schedule is not None:
-            schedule.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+                    group[place] = _changed(group[place], before[name], given[name], scales=name == "lr")
+        if name == "lr" and before[name]:
+            _rebase(schedule, given[name] / before[name])
+
+
+def _refuse_change(name: str, before: Any, schedule: LRScheduler | None) -> None:
+    if name == "momentum" and not before:
+        raise RunError("`optimizer.momentum` was 0, and the run has no momentum to go on with. Resume without.")
+    parts = (schedule, *getattr(schedule, "_schedulers", ()))
+    if name == "lr" and any(isinstance(part, CyclicLR | OneCycleLR) for part in parts):
+        raise RunError(
+            f"`optimizer.lr` has another value, but {type(schedule).__name__} sets the rate by itself. Resume with the old value."
+        )
 
 
 def _changed(current: Any, before: Any, value: Any, scales: bool) -> Any:
@@ -72,17 +89,39 @@ def _changed(current: Any, before: Any, value: Any, scales: bool) -> Any:
     return current * value / before if scales and before else current
 
 
-def _of_schedule(factory: Callable[..., LRScheduler] | None) -> dict[str, Any] | None:
-    """Describe a schedule's class and all its options, as far as they are plain."""
-    if factory is None:
-        return None
-    target, chosen = spec.arguments_of(factory)
-    known = inspect.signature(target).parameters.values()
-    options = {p.name: p.default for p in known if p.name not in OWN and p.default is not p.empty} | chosen
-    try:
-        return {"class": target.__qualname__, **{name: spec.describe(value) for name, value in options.items()}}
-    except ConfigError:
-        return {"class": target.__qualname__}
+def _rebase(schedule: LRScheduler | None, ratio: float) -> None:
+    """Change the rates that a schedule, and the schedules in it, go out from."""
+    if schedule is not None:
+        schedule.base_lrs = [rate * ratio for rate in getattr(schedule, "base_lrs", ())]
+        for part in getattr(schedule, "_schedulers", ()):
+            _rebase(part, ratio)
+
+
+def _given(factory: Callable[..., object]) -> dict[str, object]:
+    """Return the arguments that a factory fixes, as far as they have names."""
+    with suppress(ConfigError):
+        return spec.arguments_of(factory)[1]
+    return {}
+
+
+def _plain(options: Mapping[str, object]) -> dict[str, Any]:
+    """Describe those options that can be."""
+    described = {}
+    for name, value in options.items():
+        with suppress(ConfigError):
+            described[name] = spec.describe(value)
+    return described
+
+
+def _of_schedule(factory: Callable[..., LRScheduler], per_step: bool) -> dict[str, Any]:
+    """Describe a schedule's class and all its options, as far as they are plain and have names."""
+    told: dict[str, Any] = {"class": type(factory).__qualname__, "per step": per_step}
+    with suppress(ConfigError, TypeError, ValueError):
+        target, chosen = spec.arguments_of(factory)
+        told["class"] = getattr(target, "__qualname__", told["class"])
+        known = {p.name: p.default for p in inspect.signature(target).parameters.values() if p.default is not p.empty}
+        told |= _plain({name: value for name, value in {**known, **chosen}.items() if name not in OWN})
+    return told
 
 
 def _switches(optimizer: Mapping[str, Any]) -> dict[str, Any]:

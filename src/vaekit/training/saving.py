@@ -17,7 +17,7 @@ from vaekit.data.describe import listed
 from vaekit.errors import RunError
 from vaekit.training import checkpoint
 from vaekit.training.meter import Reading, Row
-from vaekit.training.options import IMPLEMENTATION, options_of, refuse_other_options, take_up_options
+from vaekit.training.options import IMPLEMENTATION, refuse_other_options, take_up_options
 from vaekit.training.processes import by_first
 from vaekit.training.sharded import gathered, scattered
 
@@ -127,13 +127,14 @@ class Saver:
         tree = by_first(trainer.fabric, lambda: checkpoint.load(path))
         _refuse_other_batches(trainer, tree, path)
         refuse_other_weights(trainer.model, tree["model"], path)
-        refuse_other_options(tree["options"], options_of(trainer.optimizer, trainer.settings.schedule), path)
+        options = tree.get("options", trainer.options)
+        refuse_other_options(options, trainer.options, path)
         try:
             _take_weights(trainer.model, tree["model"])
             _take_state(trainer.optimizer, tree["optimizer"])
             if trainer.schedule is not None:
                 trainer.schedule.load_state_dict(tree["schedule"])
-            take_up_options(trainer.optimizer, trainer.schedule, tree["options"])
+            take_up_options(trainer.optimizer, trainer.schedule, trainer.settings.optimizer, options)
         except (RuntimeError, ValueError, KeyError) as error:
             raise RunError(f"`{path}` was written by another optimiser or schedule: {error}") from error
         if trainer.step.average is not None and tree["average"]:
@@ -160,7 +161,7 @@ class Saver:
             "model": trainer.strategy.get_module_state_dict(trainer.model),
             "optimizer": trainer.optimizer.state_dict(),
             "schedule": trainer.schedule.state_dict() if trainer.schedule else None,
-            "options": options_of(trainer.optimizer, trainer.settings.schedule),
+            "options": trainer.options,
             "parameters": [name for name, _ in trainer.model.named_parameters()],
             "shared": shared_names(trainer.model),
             "average": trainer.step.average.averages if trainer.step.average else None,
@@ -180,7 +181,7 @@ def weights(tree: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     model: dict[str, torch.Tensor] = dict(tree["model"])
     if tree["average"]:
         model.update(zip(tree["parameters"], tree["average"], strict=True))
-        model.update({other: model[name] for other, name in tree["shared"].items()})
+        model.update({other: model[name] for other, name in tree.get("shared", {}).items()})
     return model
 
 
@@ -193,8 +194,8 @@ def shared_names(model: nn.Module) -> dict[str, str]:
 
 def _refuse_other_batches(trainer: Trainer, tree: Mapping[str, Any], path: Path) -> None:
     """Refuse to go on within an epoch by other batches, or other groups of them, than it was begun with."""
-    batch, before = tree["progress"]["batch"], (tree["steps"], tree["accumulate"])
     now = trainer.loader.steps, trainer.settings.accumulate
+    batch, before = tree["progress"]["batch"], (tree.get("steps", now[0]), tree.get("accumulate", now[1]))
     if batch and before != now:
         raise RunError(
             f"`{path}` lies after batch {batch} of an epoch of {before[0]}, {before[1]} a step; an epoch would now have {now[0]}, "
