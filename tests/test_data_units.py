@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import vaekit.data as vd
+from vaekit import figures
 from vaekit.describing import describe_events
 from vaekit.errors import DataError
 from vaekit.reopening import reopen
@@ -99,3 +100,15 @@ def test_a_few_floats_of_a_grid_lie_on_it() -> None:
 def test_units_are_those_before_what_is_made_once() -> None:
     x = seen(GREY, np.full((2000, 1, 6, 6), 12, np.uint8), [vd.StaticBinarize()])
     assert x.mean().item() == pytest.approx(0.75, abs=4 * 0.433 / np.sqrt(72_000))
+
+
+@pytest.mark.parametrize("spread", [(-1.0, 1.0), (-2.1, 2.6), (0.0, 255.0), (0.0, 1.0)])
+def test_pictures_of_images_in_any_range_are_those_of_the_images(spread: tuple[float, float]) -> None:
+    low, high = spread
+    grey = np.random.default_rng(0).integers(0, 256, (40, 3, 5, 4))
+    grey[0, 0, 0, :2] = 0, 255
+    data = vd.open((low + grey / 255 * (high - low)).astype(np.float32), validation=0, test=0)
+    data = data.with_transforms([vd.Standardize()])
+    (x,) = next(data.batches("train", 40))
+    assert np.abs(figures.pixels(x, data.shown).transpose(0, 3, 1, 2).astype(int) - grey).max() <= 1
+    assert np.array_equal(figures.pixels(data.shown(x)), figures.pixels(x, data.shown))

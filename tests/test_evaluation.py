@@ -375,6 +375,12 @@ def test_what_a_model_cannot_be_given_is_refused_in_a_sentence(name):
         wrong()
 
 
+def test_a_density_above_1_is_no_cost():
+    truth = LinearGaussian(torch.randn(4, 2), torch.zeros(4), 0.01)
+    found = evaluation.evaluate(truth.model(truth.exact_posterior()), [truth.marginal.sample((20,))], samples=2)
+    assert found.in_words.startswith(f"The log-density of an example is at least {found.elbo:.2f} nats: ")
+
+
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30), st.integers(1, 30))
 def test_moments_of_any_partition_are_those_of_the_whole(values, size):
     rows = torch.tensor(values)

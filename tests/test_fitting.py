@@ -68,3 +68,10 @@ def test_every_row_is_looked_at_before_the_first_step(wrong: int) -> None:
     x[rows[wrong]] = -3
     with pytest.raises(DataError, match="Poisson cannot score this data"):
         vk.fit(tiny_model(likelihood=likelihood), data=vk.data.open(x, transforms=()), epochs=1, **QUIET)
+
+
+def test_a_model_in_another_precision_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"is torch\.float64, and data is read in .* torch\.float32\. Call torch\.set_default"
+    ):
+        vk.fit(tiny_model().to(torch.float64), data=tiny_data(), epochs=1, **QUIET)

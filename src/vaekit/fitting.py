@@ -74,6 +74,7 @@ def fit(
     refuse_classes(model, objective)
     objective, chosen = ELBO() if objective is None else objective, make_settings(settings)
     dataset = _opened(data).prepared_for(model.likelihood)
+    check_precision(model)
     check_fits(model, dataset)
     check_last_batch(model, objective, dataset, chosen.batch_size)
     folder = Path(run) if run is not None else None
@@ -157,6 +158,21 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
         if name not in known:
             raise ConfigError(f"`{name}` is not a setting of the training loop. There are: {', '.join(known)}.")
     return Settings(**given)
+
+
+def check_precision(model: VAE) -> None:
+    """Refuse weights of another precision than that in which data is read.
+
+    Raises:
+        ConfigError: with both ways out.
+    """
+    usual = torch.get_default_dtype()
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and weight.dtype != usual:
+            raise ConfigError(
+                f"`{name}` of the model is {weight.dtype}, and data is read in torch's default, {usual}. Call "
+                f"torch.set_default_dtype({weight.dtype}) first, or bring the model back: model.to({usual})."
+            )
 
 
 def check_fits(model: VAE, data: Dataset) -> None:

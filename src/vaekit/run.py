@@ -151,6 +151,7 @@ class Run:
             labels=data.split(split).labels,
             label_names=data.label_names,
             columns=drawing.Columns(data.column_names, data.in_units, data.column_words),
+            shown=data.shown,
             limit=limit,
             span=span,
         )

@@ -68,6 +68,7 @@ def write(
     columns: Mapping[str, Sequence[str]] | None = None,
     of: str = "",
     index: Mapping[str, Sequence[str]] | None = None,
+    shown: figures.Shown = figures.as_given,
 ) -> None:
     """Write rows to a file, and say so.
 
@@ -77,6 +78,7 @@ def write(
         columns: the columns of a table by name, each with the words that its numbers stand for, if any.
         of: which rows they are, in words.
         index: columns that a table begins with, by name, each with a word a row: where the rows are from.
+        shown: brings images to the range from black, 0, to white, 1.
 
     Raises:
         ConfigError: if the format does not hold such rows.
@@ -84,7 +86,7 @@ def write(
     refuse_format(out, values.shape[1:])
     array = values.cpu().numpy()
     if out.suffix == ".png":
-        figures.save(figures.grid(figures.pixels(values)), out)
+        figures.save(figures.grid(figures.pixels(values, shown)), out)
     elif out.suffix == ".npy":
         write_atomically(out, lambda path: _save(path, array))
     else:

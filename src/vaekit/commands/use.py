@@ -66,7 +66,7 @@ def _sample(
     target = out or Path("samples.png" if worker.makes_images else "samples.csv")
     rows.refuse_format(target, worker.shape)
     values = worker.sample(count, mean=worker.makes_images if mean is None else mean, label=label, seed=seed)
-    rows.write(values, target, worker.columns)
+    rows.write(values, target, worker.columns, shown=worker.shown)
 
 
 def _reconstruct(run: Path, chosen: Chosen, *, out: Path = Path("reconstructions.npy")) -> None:
@@ -123,7 +123,7 @@ def _decode(
     rows.refuse_format(out)
     worker = work.Worker(vaekit.load(run, checkpoint=checkpoint, reopen=False))
     rows.refuse_format(out, worker.shape)
-    rows.write(worker.decode(rows.read(codes), label), out, worker.columns)
+    rows.write(worker.decode(rows.read(codes), label), out, worker.columns, shown=worker.shown)
 
 
 def _score(

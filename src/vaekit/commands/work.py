@@ -24,6 +24,7 @@ from vaekit.data.labels import as_context
 from vaekit.data.source import Array
 from vaekit.data.splits import PARTS
 from vaekit.data.transforms import Transform
+from vaekit.data.units import Units
 from vaekit.describing import MODEL, read_yaml, rebuilt
 from vaekit.distributions import Mixed
 from vaekit.errors import ConfigError, DataError
@@ -61,6 +62,10 @@ class Worker:
     def makes_images(self) -> bool:
         """Whether the model's events are images."""
         return figures.is_image(self.shape)
+
+    def shown(self, x: Tensor) -> Tensor:
+        """Bring images in the units of their data, shape (N, *event), to the range of a picture."""
+        return Units(**self.events["units"]).shown(x) if self.events.get("units") else x
 
     @property
     def columns(self) -> dict[str, list[str]]:
@@ -134,7 +139,7 @@ class Worker:
         part = self._parts(split)[0]
         with inference(self.model, 0):
             given = next(scorable(self.run.needs_data(), self.model.likelihood, part, most, self.model.step.device))
-            return figures.reconstructions(self.model, *given)
+            return figures.reconstructions(self.model, *given, shown=self.run.needs_data().shown)
 
     def _drawn(self, count: int, context: tuple[Tensor, ...], mean: bool) -> Tensor:
         if not context:

@@ -246,6 +246,12 @@ class Dataset:
             x = transform.undo(x)
         return x * self.facts.scale
 
+    def shown(self, x: Tensor) -> Tensor:
+        """Bring what a model scores or makes, shape (B, *event), to the range of a picture, from black, 0, to white, 1."""
+        for transform in reversed(self.transforms):
+            x = transform.undo(x)
+        return x if self.about.units is None else self.about.units.shown(x)
+
     def batches(
         self, split: str, batch_size: int, device: torch.device | str | None = None
     ) -> Iterator[tuple[Tensor, ...]]:

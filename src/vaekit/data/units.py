@@ -20,6 +20,8 @@ import numpy as np
 from vaekit.errors import DataError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from vaekit.data.describe import Facts
     from vaekit.data.source import Array
 
@@ -35,17 +37,32 @@ class Units:
         levels: how many equally spaced values there were; None where they were on no grid.
         unit: whether all, as read, were in [0, 1].
         whole: whether all, as stored, were whole numbers.
+        low: the least value, as read.
+        high: the greatest.
     """
 
     scale: float
     levels: int | None
     unit: bool
     whole: bool
+    low: float = 0.0
+    high: float = 1.0
 
     @classmethod
     def of(cls, facts: Facts) -> Units:
         """Return the units of data of which these facts are known."""
-        return cls(facts.scale, facts.levels, facts.is_unit, facts.whole)
+        read = facts.low / facts.scale, facts.high / facts.scale
+        return cls(facts.scale, facts.levels, facts.is_unit, facts.whole, *read)
+
+    def shown(self, x: Tensor) -> Tensor:
+        """Bring values as they are read to the range from black, 0, to white, 1: those in [0, 1] as they are, others by theirs.
+
+        Example:
+            >>> import torch
+            >>> Units(1.0, None, False, False, -1.0, 1.0).shown(torch.tensor([-1.0, 0.0]))
+            tensor([0.0000, 0.5000])
+        """
+        return x if self.unit or self.high == self.low else (x - self.low) / (self.high - self.low)
 
     def read(self, facts: Facts, sampled: Array, name: str) -> Facts:
         """Return the facts of other data, read in these units.

@@ -101,6 +101,9 @@ class Evaluation:
         bits = (
             "" if self.bits_per_dim is None else f" ({self.bits_per_dim:.3f} bits per dimension by importance sampling)"
         )
+        if not self.relaxed and (self.bits_per_dim is None or self.elbo > 0):
+            parts = f"{-self.distortion:.2f} given its code, less a rate of {self.rate:.2f}"
+            return f"The log-density of an example is at least {self.elbo:.2f} nats{bits}: {parts}. {used}"
         label = ", by a cross-entropy that is not a likelihood" if self.relaxed else ""
         parts = f"{self.rate:.2f} for its code and {self.distortion:.2f} for itself given the code"
         return f"An example costs at most {-self.elbo:.2f} nats{bits}: {parts}{label}. {used}"

@@ -1,6 +1,19 @@
 """Figures: what a model reconstructs, samples and knows, as images (arrays) and charts (matplotlib figures)."""
 
-from vaekit.figures.canvas import Image, enlarge, framed, grid, is_image, pixels, png, render, save, shown
+from vaekit.figures.canvas import (
+    Image,
+    Shown,
+    as_given,
+    enlarge,
+    framed,
+    grid,
+    is_image,
+    pixels,
+    png,
+    render,
+    save,
+    shown,
+)
 from vaekit.figures.charts import curves, embedding, marginals, pca, rates_over_time, scatter, tsne
 from vaekit.figures.gallery import Columns, Illustration, illustrate, training
 from vaekit.figures.images import draws, reconstructions, samples
@@ -21,6 +34,8 @@ __all__ = [
     "Columns",
     "Illustration",
     "Image",
+    "Shown",
+    "as_given",
     "by_rate",
     "categories",
     "code_axes",

@@ -24,16 +24,23 @@ from vaekit.errors import ShapeError
 from vaekit.files import write_atomically
 
 Image: TypeAlias = npt.NDArray[np.uint8]
+Shown: TypeAlias = Callable[[Tensor], Tensor]
 READABLE = 640
 PAPER = 255
 DPI = 120
 
 
-def pixels(x: Tensor | npt.NDArray[np.generic]) -> Image:
+def as_given(values: Tensor) -> Tensor:
+    """Return the values themselves."""
+    return values
+
+
+def pixels(x: Tensor | npt.NDArray[np.generic], shown: Shown = as_given) -> Image:
     """Turn image data into pixels for display.
 
     Arguments:
         x: values where 0 is black and 1 is white, clipped to that range: shape (N, C, H, W), or (N, H, W) for grey.
+        shown: brings other values to that range, as `vaekit.data.Dataset.shown` does.
 
     Returns:
         Shape (N, H, W) for one channel, (N, H, W, 3) for three; any other number of channels is laid side by side in grey,
@@ -47,7 +54,8 @@ def pixels(x: Tensor | npt.NDArray[np.generic]) -> Image:
         >>> pixels(torch.tensor([[[[0.0, 0.5, 2.0]]]]))
         array([[[  0, 128, 255]]], dtype=uint8)
     """
-    values = np.asarray(x.detach().cpu().float().numpy() if isinstance(x, Tensor) else x, np.float32)
+    given = shown(x.detach().cpu()).float().numpy() if isinstance(x, Tensor) else x
+    values = np.asarray(given, np.float32)
     if values.ndim == 3:
         values = values[:, None]
     if values.ndim != 4:

@@ -14,7 +14,7 @@ from torch import Tensor
 from vaekit.distributions import OneHotCategoricals
 from vaekit.evaluation.batches import Batches, inference, unpacked
 from vaekit.evaluation.representation import posterior_mean
-from vaekit.figures.canvas import Image, framed, is_image
+from vaekit.figures.canvas import Image, Shown, as_given, framed, is_image
 from vaekit.figures.charts import (
     AXES,
     MOST_COLUMNS,
@@ -71,6 +71,7 @@ class Exhibit(NamedTuple):
         codes: posterior means, shape (N, D).
         drawn: draws from the posteriors, shape (N, D).
         rates: the mean rate of each latent or group, shape (G,).
+        shown: brings images to the range from black, 0, to white, 1.
     """
 
     model: VAE
@@ -79,6 +80,7 @@ class Exhibit(NamedTuple):
     codes: Tensor
     drawn: Tensor
     rates: Tensor
+    shown: Shown
 
     @property
     def latents(self) -> list[int]:
@@ -94,11 +96,6 @@ class Exhibit(NamedTuple):
     def rows(self, count: int) -> tuple[Tensor, ...]:
         """Return the first examples and their conditions."""
         return tuple(t[:count] for t in (self.x, *self.context))
-
-
-def as_given(values: Tensor) -> Tensor:
-    """Return the values themselves."""
-    return values
 
 
 class Columns(NamedTuple):
@@ -125,6 +122,7 @@ def illustrate(
     labels: npt.NDArray[np.generic] | Tensor | None = None,
     label_names: Sequence[str] = (),
     columns: Columns = NUMBERED,
+    shown: Shown = as_given,
     limit: int = 2000,
     span: tuple[float, float] | None = None,
     seed: int = 0,
@@ -140,11 +138,12 @@ def illustrate(
         labels: classes, shape (N,), or factors, shape (N, F), of which the first two are shown.
         label_names: the names of the classes, or of the factors.
         columns: how a table's columns are shown.
+        shown: brings images from what the model scores to the range from black, 0, to white, 1.
         limit: how many examples are used at most.
         span: the range of both axes of the linear manifold; None takes the range of the codes.
         seed: of all draws.
     """
-    exhibit = _exhibit(model, batches, limit, seed)
+    exhibit = _exhibit(model, batches, limit, seed)._replace(shown=shown)
     if is_image(exhibit.x.shape[1:]):
         yield from _of_images(exhibit, seed)
         yield from _of_latents(exhibit, span)
@@ -165,21 +164,23 @@ def _exhibit(model: VAE, batches: Batches, limit: int, seed: int) -> Exhibit:
             drawn.append(terms.trace.z)
             rates.append(terms.rates)
     x, *context = (torch.cat(parts) for parts in zip(*given, strict=True))
-    return Exhibit(model, x, tuple(context), torch.cat(codes), torch.cat(drawn), torch.cat(rates).mean(0))
+    return Exhibit(model, x, tuple(context), torch.cat(codes), torch.cat(drawn), torch.cat(rates).mean(0), as_given)
 
 
 def _of_images(exhibit: Exhibit, seed: int) -> Iterator[Illustration]:
     model = exhibit.model
-    picture = framed(reconstructions(model, *exhibit.rows(32)), "originals above, reconstructions below")
+    picture = framed(
+        reconstructions(model, *exhibit.rows(32), shown=exhibit.shown), "originals above, reconstructions below"
+    )
     yield Illustration("reconstructions", picture, "Images, each above its reconstruction from the posterior's mean.")
     picture = framed(
-        draws(model, *exhibit.rows(8), seed=seed),
+        draws(model, *exhibit.rows(8), seed=seed, shown=exhibit.shown),
         "several draws of one image's code",
         x_ticks=["original", *map(str, range(1, 8))],
     )
     caption = "Left: the image. Right: decoded draws from its posterior; what varies is what the code does not fix."
     yield Illustration("draws", picture, caption)
-    image = samples(model, *exhibit.rows(144)[1:], seed=seed)
+    image = samples(model, *exhibit.rows(144)[1:], seed=seed, shown=exhibit.shown)
     caption = (
         "Decoded draws from the prior (means of p(x|z)). They should look like the data, and differ from each other."
     )
@@ -199,7 +200,9 @@ def _of_latents(exhibit: Exhibit, span: tuple[float, float] | None) -> Iterator[
 
 def _categories(exhibit: Exhibit, count: int) -> Illustration:
     groups = by_rate(exhibit.rates, ROWS)
-    image = categories(exhibit.model, exhibit.drawn[0], *exhibit.condition, groups=groups, count=count)
+    image = categories(
+        exhibit.model, exhibit.drawn[0], *exhibit.condition, groups=groups, count=count, shown=exhibit.shown
+    )
     picture = framed(
         image,
         "every category of single groups",
@@ -215,7 +218,9 @@ def _interpolations(exhibit: Exhibit) -> Iterator[Illustration]:
     count = min(PAIRS, len(exhibit.x) // 2)
     first, *conditions = exhibit.rows(count)
     for arc, way in ((False, "linear"), (True, "spherical")) if count else ():
-        image = interpolations(exhibit.model, first, exhibit.x[count : 2 * count], *conditions, arc=arc)
+        image = interpolations(
+            exhibit.model, first, exhibit.x[count : 2 * count], *conditions, arc=arc, shown=exhibit.shown
+        )
         caption = f"Outermost: two images. Between: decoded codes on the {way} path from one code to the other."
         picture = framed(image, f"{way} interpolation between two images' codes")
         yield Illustration(f"interpolations-{way}", picture, caption)
@@ -224,7 +229,9 @@ def _interpolations(exhibit: Exhibit) -> Iterator[Illustration]:
 def _traversals(exhibit: Exhibit) -> Illustration:
     latents, center, scale = exhibit.latents[:ROWS], exhibit.codes.mean(0), exhibit.drawn.std(0, correction=0)
     picture = framed(
-        traversals(exhibit.model, center, *exhibit.condition, latents=latents, scale=scale, steps=STEPS),
+        traversals(
+            exhibit.model, center, *exhibit.condition, latents=latents, scale=scale, steps=STEPS, shown=exhibit.shown
+        ),
         "single latents, from -3 to 3 standard deviations",
         x_ticks=ticks(torch.linspace(-3, 3, STEPS)),
         y_ticks=[f"z{latent}" for latent in latents],
@@ -248,7 +255,7 @@ def _manifolds(exhibit: Exhibit, span: tuple[float, float] | None) -> Iterator[I
     }
     for name, ((horizontal, vertical), how) in grids.items():
         picture = framed(
-            manifold(exhibit.model, horizontal, vertical, *exhibit.condition, dims=dims),
+            manifold(exhibit.model, horizontal, vertical, *exhibit.condition, dims=dims, shown=exhibit.shown),
             f"decoded grid over two latents ({name})",
             x_label=f"z{dims[0]}",
             y_label=f"z{dims[1]}",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vaekit.evaluation.batches import inference
-from vaekit.figures.canvas import Image, grid, pixels
+from vaekit.figures.canvas import Image, Shown, as_given, grid, pixels
 from vaekit.model import VAE
 
 PASS = 256
@@ -25,7 +25,9 @@ def decoded(model: VAE, z: Tensor, *context: Tensor) -> Tensor:
     return torch.cat([model.decode(*part) for part in parts])
 
 
-def reconstructions(model: VAE, x: Tensor, *context: Tensor, columns: int = 8, gap: int = 1) -> Image:
+def reconstructions(
+    model: VAE, x: Tensor, *context: Tensor, columns: int = 8, gap: int = 1, shown: Shown = as_given
+) -> Image:
     """Lay out originals, each row above the row of its reconstructions from the posterior's mean.
 
     Arguments:
@@ -34,15 +36,18 @@ def reconstructions(model: VAE, x: Tensor, *context: Tensor, columns: int = 8, g
         context: conditions, each of shape (B, ...).
         columns: how many stand in a row.
         gap: white pixels between neighbours.
+        shown: brings values to the range from black, 0, to white, 1.
     """
     columns = min(columns, len(x))
-    pairs = torch.stack([x, model.reconstruct(x, *context)])  # (2, B, C, H, W)
+    pairs = torch.stack([shown(values.cpu()) for values in (x, model.reconstruct(x, *context))])  # (2, B, C, H, W)
     blank = pairs.new_ones(2, -len(x) % columns, *x.shape[1:])
     cells = torch.cat([pairs, blank], 1).unflatten(1, (-1, columns)).transpose(0, 1)  # (R, 2, columns, C, H, W)
     return grid(pixels(cells.flatten(0, 2)), columns, gap)
 
 
-def draws(model: VAE, x: Tensor, *context: Tensor, count: int = 7, gap: int = 1, seed: int = 0) -> Image:
+def draws(
+    model: VAE, x: Tensor, *context: Tensor, count: int = 7, gap: int = 1, shown: Shown = as_given, seed: int = 0
+) -> Image:
     """Lay out each image at the left of decoded draws of z from its posterior.
 
     Arguments:
@@ -51,16 +56,24 @@ def draws(model: VAE, x: Tensor, *context: Tensor, count: int = 7, gap: int = 1,
         context: conditions, each of shape (B, ...).
         count: how many draws of z are decoded for each.
         gap: white pixels between neighbours.
+        shown: brings values to the range from black, 0, to white, 1.
         seed: of the draws.
     """
     with inference(model, seed):
         drawn = [model.reconstruct(x, *context, sample=True) for _ in range(count)]
     cells = torch.stack([x, *drawn], 1).flatten(0, 1)  # (B * (1 + count), C, H, W)
-    return grid(pixels(cells), 1 + count, gap)
+    return grid(pixels(cells, shown), 1 + count, gap)
 
 
 def samples(
-    model: VAE, *context: Tensor, count: int = 144, columns: int = 12, mean: bool = True, gap: int = 1, seed: int = 0
+    model: VAE,
+    *context: Tensor,
+    count: int = 144,
+    columns: int = 12,
+    mean: bool = True,
+    gap: int = 1,
+    shown: Shown = as_given,
+    seed: int = 0,
 ) -> Image:
     """Lay out what the model makes of draws from the prior.
 
@@ -71,9 +84,10 @@ def samples(
         columns: how many stand in a row.
         mean: show the mean of p(x|z) rather than a draw from it.
         gap: white pixels between neighbours.
+        shown: brings values to the range from black, 0, to white, 1.
         seed: of the draws.
     """
-    return grid(pixels(generated(model, *context, count=count, mean=mean, seed=seed)), columns, gap)
+    return grid(pixels(generated(model, *context, count=count, mean=mean, seed=seed), shown), columns, gap)
 
 
 def generated(model: VAE, *context: Tensor, count: int, mean: bool = True, seed: int = 0) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vaekit.errors import ConfigError
-from vaekit.figures.canvas import Image, grid, pixels
+from vaekit.figures.canvas import Image, Shown, as_given, grid, pixels
 from vaekit.figures.images import decoded
 from vaekit.model import VAE
 
@@ -55,6 +55,7 @@ def manifold(
     dims: tuple[int, int] = (0, 1),
     center: Tensor | None = None,
     gap: int = 0,
+    shown: Shown = as_given,
 ) -> Image:
     """Decode a grid over two latents, oriented as a chart: the first grows to the right, the second upwards.
 
@@ -66,6 +67,7 @@ def manifold(
         dims: which two latents.
         center: the value of all other latents, shape (D,); zero if absent.
         gap: white pixels between neighbours.
+        shown: brings values to the range from black, 0, to white, 1.
 
     Raises:
         ConfigError: if the model has no two such latents.
@@ -77,7 +79,7 @@ def manifold(
     z = origin.repeat(len(vertical), len(horizontal), 1)
     z[..., first] = horizontal.to(z)
     z[..., second] = vertical.flip(0).to(z)[:, None]
-    return grid(pixels(decoded(model, z.flatten(0, 1), *context)), len(horizontal), gap)
+    return grid(pixels(decoded(model, z.flatten(0, 1), *context), shown), len(horizontal), gap)
 
 
 def latent_origin(model: VAE, *context: Tensor) -> Tensor:
@@ -119,7 +121,14 @@ def spherical(start: Tensor, stop: Tensor, steps: int) -> Tensor:
 
 
 def interpolations(
-    model: VAE, first: Tensor, last: Tensor, *context: Tensor, steps: int = 10, arc: bool = False, gap: int = 1
+    model: VAE,
+    first: Tensor,
+    last: Tensor,
+    *context: Tensor,
+    steps: int = 10,
+    arc: bool = False,
+    gap: int = 1,
+    shown: Shown = as_given,
 ) -> Image:
     """Lay out, one pair a row, the first image, the decoded codes on the way to the last, and the last image.
 
@@ -131,11 +140,12 @@ def interpolations(
         steps: how many codes are decoded, those of both images included.
         arc: go on arcs about the origin rather than on straight lines.
         gap: white pixels between neighbours.
+        shown: brings values to the range from black, 0, to white, 1.
     """
     path = (spherical if arc else straight)(model.encode(first, *context), model.encode(last, *context), steps)
     between = model.decode(path, *context)  # (steps, B, C, H, W)
     cells = torch.cat([first[None], between, last[None]]).transpose(0, 1).flatten(0, 1)
-    return grid(pixels(cells), steps + 2, gap)
+    return grid(pixels(cells, shown), steps + 2, gap)
 
 
 def traversals(
@@ -147,6 +157,7 @@ def traversals(
     span: float = 3.0,
     steps: int = 11,
     gap: int = 1,
+    shown: Shown = as_given,
 ) -> Image:
     """Decode one latent a row, from -`span` to `span` standard deviations about `center`, all others as there.
 
@@ -159,15 +170,18 @@ def traversals(
         span: how many of them to go to each side.
         steps: how many values of each latent.
         gap: white pixels between neighbours.
+        shown: brings values to the range from black, 0, to white, 1.
     """
     deviations = torch.as_tensor(scale).expand(len(center)).to(center)
     z = center.repeat(len(latents), steps, 1)
     for row, latent in enumerate(latents):
         z[row, :, latent] += deviations[latent] * torch.linspace(-span, span, steps).to(z)
-    return grid(pixels(decoded(model, z.flatten(0, 1), *context)), steps, gap)
+    return grid(pixels(decoded(model, z.flatten(0, 1), *context), shown), steps, gap)
 
 
-def categories(model: VAE, code: Tensor, *context: Tensor, groups: Sequence[int], count: int, gap: int = 1) -> Image:
+def categories(
+    model: VAE, code: Tensor, *context: Tensor, groups: Sequence[int], count: int, gap: int = 1, shown: Shown = as_given
+) -> Image:
     """Decode every category of one group of one-hot latents a row, all other groups as in `code`.
 
     Arguments:
@@ -177,11 +191,12 @@ def categories(model: VAE, code: Tensor, *context: Tensor, groups: Sequence[int]
         groups: which groups, from the top row to the bottom row.
         count: how many categories a group has.
         gap: white pixels between neighbours.
+        shown: brings values to the range from black, 0, to white, 1.
     """
     z = code.unflatten(0, (-1, count)).repeat(len(groups), count, 1, 1)  # (rows, count, G, count)
     for row, group in enumerate(groups):
         z[row, :, group] = torch.eye(count).to(z)
-    return grid(pixels(decoded(model, z.flatten(0, 1).flatten(1), *context)), count, gap)
+    return grid(pixels(decoded(model, z.flatten(0, 1).flatten(1), *context), shown), count, gap)
 
 
 def by_rate(rates: Sequence[float] | Tensor, most: int | None = None) -> list[int]:

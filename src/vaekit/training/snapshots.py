@@ -30,9 +30,14 @@ class Snapshots:
         if self.recorder.folder is None or len(self.data.event_shape) != 3:
             return
         given = self._originals()
-        self._keep("reconstructions", figures.reconstructions(self.model, *given), epoch, step)
+        self._keep("reconstructions", figures.reconstructions(self.model, *given, shown=self.data.shown), epoch, step)
         if len(given) == 1:
-            self._keep("samples", figures.samples(self.model, count=SAMPLED, columns=PER_ROW), epoch, step)
+            self._keep(
+                "samples",
+                figures.samples(self.model, count=SAMPLED, columns=PER_ROW, shown=self.data.shown),
+                epoch,
+                step,
+            )
 
     def _originals(self) -> tuple[torch.Tensor, ...]:
         split = next(name for name in ("test", "validation", "train") if len(self.data.split(name)))
