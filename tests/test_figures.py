@@ -273,9 +273,29 @@ def test_factors_of_two_values_are_classes_and_others_are_measured():
 
 
 def test_the_gallery_of_a_conditional_model():
-    batches = [(torch.rand(9, 1, 2, 2), torch.rand(9, 1))]
-    shown = list(figures.illustrate(painting(log_scale=-1.0), batches))
+    context = torch.arange(9.0)[:, None]
+    shown = list(figures.illustrate(painting(log_scale=-1.0), [(torch.rand(9, 1, 2, 2), context)]))
+    paths = {name for name in LATENTS if name.startswith("interpolations")}
+    assert {i.name for i in shown} == (IMAGES | LATENTS | MANIFOLDS | PROJECTED) - paths
+    shown = list(figures.illustrate(painting(log_scale=-1.0), [(torch.rand(9, 1, 2, 2), context % 2)]))
     assert {i.name for i in shown} == IMAGES | LATENTS | MANIFOLDS | PROJECTED
+
+
+def test_paths_lead_between_images_of_one_condition():
+    seen = []
+
+    class Watched(type(painting())):
+        def encode(self, x, *context, **options):
+            seen.append((x.flatten().tolist(), *(c.flatten().tolist() for c in context)))
+            return super().encode(x, *context, **options)
+
+    model = painting(log_scale=-1.0)
+    model.__class__ = Watched
+    x, classes = torch.rand(9, 1, 2, 2), torch.tensor([0.0, 1, 1, 2, 0, 2, 1, 0, 0])[:, None]
+    list(figures.illustrate(model, [(x, classes)], labels=classes[:, 0].int(), label_names="abc"))
+    encoded = [torch.tensor(values).view(-1, 1, 2, 2) for values, *_ in seen if len(values) == 16]
+    for end in (x[[1, 0, 3, 7]], x[[2, 4, 5, 8]]):
+        assert any(torch.equal(given, end) for given in encoded)
 
 
 def test_the_gallery_of_one_example_shows_what_one_example_can():

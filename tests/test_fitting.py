@@ -13,7 +13,7 @@ from torch import nn
 
 import vaekit as vk
 from vaekit.data.splits import plan
-from vaekit.errors import ConfigError, DataError
+from vaekit.errors import ConfigError, DataError, ShapeError
 from vaekit.objectives import ELBO, L2
 
 CLASSES: dict[str, tuple[Callable[[], Any], Any, str]] = {
@@ -75,3 +75,13 @@ def test_a_model_in_another_precision_is_refused() -> None:
         ConfigError, match=r"is torch\.float64, and data is read in .* torch\.float32\. Call torch\.set_default"
     ):
         vk.fit(tiny_model().to(torch.float64), data=tiny_data(), epochs=1, **QUIET)
+
+
+def test_a_network_that_returns_several_tensors_is_told_to_join_them() -> None:
+    class Two(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).chunk(2, -1)  # type: ignore[return-value]
+
+    model = tiny_model(posterior=vk.posteriors.DiagonalNormal(Two(WIDTH, 2 * LATENT)))
+    with pytest.raises(ShapeError, match=r"returned a tuple for DiagonalNormal, which needs one tensor .*torch\.cat"):
+        model.encode(torch.zeros(3, WIDTH))

@@ -77,6 +77,11 @@ def split(output: Tensor, parts: int, owner: str, meaning: str) -> tuple[Tensor,
     Raises:
         ShapeError: if the output is not a batch of vectors or its width is not a multiple of `parts`.
     """
+    if not isinstance(output, Tensor):
+        raise ShapeError(
+            f"`network` returned a {type(output).__name__} for {owner}, which needs one tensor ({meaning}). Return them side by "
+            f"side: torch.cat([...], -1)."
+        )
     width = output.shape[-1]
     if output.ndim != 2 or width % parts:
         latents = max(1, width // parts)

@@ -72,6 +72,7 @@ class Exhibit(NamedTuple):
         drawn: draws from the posteriors, shape (N, D).
         rates: the mean rate of each latent or group, shape (G,).
         shown: brings images to the range from black, 0, to white, 1.
+        under: which condition is that of the first example, as the end of a title; "" without conditions.
     """
 
     model: VAE
@@ -81,6 +82,7 @@ class Exhibit(NamedTuple):
     drawn: Tensor
     rates: Tensor
     shown: Shown
+    under: str = ""
 
     @property
     def latents(self) -> list[int]:
@@ -143,14 +145,16 @@ def illustrate(
         span: the range of both axes of the linear manifold; None takes the range of the codes.
         seed: of all draws.
     """
+    known = None if labels is None else np.asarray(labels)[:limit]
     exhibit = _exhibit(model, batches, limit, seed)._replace(shown=shown)
+    if exhibit.context:
+        exhibit = exhibit._replace(under=_condition_of_first(known, label_names))
     if is_image(exhibit.x.shape[1:]):
         yield from _of_images(exhibit, seed)
         yield from _of_latents(exhibit, span)
     else:
         yield from _of_table(exhibit, columns, seed)
     if exhibit.codes.shape[1] == 2 or min(exhibit.codes.shape) > 1:
-        known = None if labels is None else np.asarray(labels)[:limit]
         yield from _of_codes(exhibit.codes, known, label_names, seed)
 
 
@@ -165,6 +169,13 @@ def _exhibit(model: VAE, batches: Batches, limit: int, seed: int) -> Exhibit:
             rates.append(terms.rates)
     x, *context = (torch.cat(parts) for parts in zip(*given, strict=True))
     return Exhibit(model, x, tuple(context), torch.cat(codes), torch.cat(drawn), torch.cat(rates).mean(0), as_given)
+
+
+def _condition_of_first(labels: npt.NDArray[np.generic] | None, names: Sequence[str]) -> str:
+    """Say which condition the first example has, as the end of a title."""
+    if labels is None or labels.ndim != 1 or int(labels[0]) >= len(names):
+        return ", condition of the first example"
+    return f", class {names[int(labels[0])]}"
 
 
 def _of_images(exhibit: Exhibit, seed: int) -> Iterator[Illustration]:
@@ -205,7 +216,7 @@ def _categories(exhibit: Exhibit, count: int) -> Illustration:
     )
     picture = framed(
         image,
-        "every category of single groups",
+        f"every category of single groups{exhibit.under}",
         x_label="category",
         x_ticks=[str(k) for k in range(count)],
         y_ticks=[f"group {group}" for group in groups],
@@ -215,15 +226,29 @@ def _categories(exhibit: Exhibit, count: int) -> Illustration:
 
 
 def _interpolations(exhibit: Exhibit) -> Iterator[Illustration]:
-    count = min(PAIRS, len(exhibit.x) // 2)
-    first, *conditions = exhibit.rows(count)
-    for arc, way in ((False, "linear"), (True, "spherical")) if count else ():
-        image = interpolations(
-            exhibit.model, first, exhibit.x[count : 2 * count], *conditions, arc=arc, shown=exhibit.shown
-        )
+    pairs = _pairs(exhibit)
+    first, last = ([t[[pair[end] for pair in pairs]] for t in (exhibit.x, *exhibit.context)] for end in (0, 1))
+    for arc, way in ((False, "linear"), (True, "spherical")) if pairs else ():
+        image = interpolations(exhibit.model, first[0], last[0], *first[1:], arc=arc, shown=exhibit.shown)
         caption = f"Outermost: two images. Between: decoded codes on the {way} path from one code to the other."
         picture = framed(image, f"{way} interpolation between two images' codes")
         yield Illustration(f"interpolations-{way}", picture, caption)
+
+
+def _pairs(exhibit: Exhibit) -> list[tuple[int, int]]:
+    """Choose pairs of examples that have the same conditions, the first ones that there are."""
+    if not exhibit.context:
+        count = min(PAIRS, len(exhibit.x) // 2)
+        return [(i, count + i) for i in range(count)]
+    waiting: dict[tuple[float, ...], int] = {}
+    pairs = []
+    for i, row in enumerate(torch.cat([c.flatten(1) for c in exhibit.context], 1).tolist()):
+        before = waiting.pop(tuple(row), None)
+        if before is None:
+            waiting[tuple(row)] = i
+        else:
+            pairs.append((before, i))
+    return pairs[:PAIRS]
 
 
 def _traversals(exhibit: Exhibit) -> Illustration:
@@ -232,7 +257,7 @@ def _traversals(exhibit: Exhibit) -> Illustration:
         traversals(
             exhibit.model, center, *exhibit.condition, latents=latents, scale=scale, steps=STEPS, shown=exhibit.shown
         ),
-        "single latents, from -3 to 3 standard deviations",
+        f"single latents, from -3 to 3 standard deviations{exhibit.under}",
         x_ticks=ticks(torch.linspace(-3, 3, STEPS)),
         y_ticks=[f"z{latent}" for latent in latents],
     )
@@ -256,7 +281,7 @@ def _manifolds(exhibit: Exhibit, span: tuple[float, float] | None) -> Iterator[I
     for name, ((horizontal, vertical), how) in grids.items():
         picture = framed(
             manifold(exhibit.model, horizontal, vertical, *exhibit.condition, dims=dims, shown=exhibit.shown),
-            f"decoded grid over two latents ({name})",
+            f"decoded grid over two latents ({name}){exhibit.under}",
             x_label=f"z{dims[0]}",
             y_label=f"z{dims[1]}",
             x_ticks=ticks(horizontal),
