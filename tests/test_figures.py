@@ -256,9 +256,7 @@ def test_the_gallery_shows_what_suits_the_data(event_shape, labels, expected, lo
 def test_a_table_is_shown_in_its_own_units_and_by_its_most_correlated_columns():
     x = torch.randn(40, 4)
     x[:, 3] = 2 * x[:, 1]
-    shown = figures.illustrate(
-        painting((4,), log_scale=-1.0), [x], columns=figures.Columns(units=lambda rows: 10 * rows + 7)
-    )
+    shown = figures.illustrate(painting((4,), log_scale=-1.0), [x], look=figures.Look(units=lambda rows: 10 * rows + 7))
     data = {i.name: i.picture for i in shown}["pairs"].axes[0]
     assert (data.get_xlabel(), data.get_ylabel()) == ("column 1", "column 3")
     np.testing.assert_allclose(data.collections[0].get_offsets(), 10 * x[:, [1, 3]] + 7, rtol=1e-5)

@@ -74,9 +74,7 @@ def fit(
     refuse_classes(model, objective)
     objective, chosen = ELBO() if objective is None else objective, make_settings(settings)
     dataset = _opened(data).prepared_for(model.likelihood)
-    check_precision(model)
-    check_fits(model, dataset)
-    check_last_batch(model, objective, dataset, chosen.batch_size)
+    check_fits(model, objective, dataset, chosen.batch_size)
     folder = Path(run) if run is not None else None
     with Claim(folder) as claim, torch.random.fork_rng([]):
         fabric = make_fabric(chosen)
@@ -175,7 +173,14 @@ def check_precision(model: VAE) -> None:
             )
 
 
-def check_fits(model: VAE, data: Dataset) -> None:
+def check_fits(model: VAE, objective: Objective, data: Dataset, batch_size: int) -> None:
+    """Refuse a model and data that do not go together: precision, values, and the last batch of an epoch."""
+    check_precision(model)
+    check_values(model, data)
+    check_last_batch(model, objective, data, batch_size)
+
+
+def check_values(model: VAE, data: Dataset) -> None:
     """Refuse data that the model's likelihood cannot score.
 
     Values in memory are looked at, up to 2**26 of a split; of 8-bit values, which are all on one grid, and of those on the

@@ -150,8 +150,7 @@ class Run:
             data.batches(split, EVALUATED_AT_ONCE, self.model.step.device),
             labels=data.split(split).labels,
             label_names=data.label_names,
-            columns=drawing.Columns(data.column_names, data.in_units, data.column_words),
-            shown=data.shown,
+            look=drawing.Look(data.column_names, data.in_units, data.column_words, data.shown),
             limit=limit,
             span=span,
         )

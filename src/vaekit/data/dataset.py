@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from vaekit.data.batches import Loader
 from vaekit.data.describe import Facts, chunks, sample, tell
+from vaekit.data.order import check_order
 from vaekit.data.propose import Proposal, propose, suited
 from vaekit.data.resident import ResidentLoader
 from vaekit.data.source import Array, Decoding, Stored, Table
@@ -344,32 +345,7 @@ class Dataset:
             raise ConfigError(
                 "`transforms` differ in what is made once, when data is opened. Open the data with them instead."
             )
-        levels, is_unit = self.levels, self.facts.is_unit
-        for transform in transforms:
-            self._check_range(transform, is_unit)
-            levels, is_unit = (2, True) if transform.binary else (levels, is_unit)
-            if isinstance(transform, Dequantize) and transform.levels != levels:
-                found = "on no grid" if levels is None else f"on a grid of {levels} levels"
-                raise ConfigError(
-                    f"`levels` of Dequantize is {transform.levels}, but the values are {found} there. "
-                    + ("Leave it out, or put it first." if levels is None else f"Use Dequantize({levels}).")
-                )
-            levels = levels if transform.keeps_grid else None
-            is_own = type(transform).__module__ != Transform.__module__
-            is_unit = is_own or (is_unit and not isinstance(transform, Standardize))
-
-    def _check_range(self, transform: Transform, is_unit: bool) -> None:
-        """Refuse a transform of images for vectors, and drawing bits by values that are no probabilities."""
-        name, facts = type(transform).__name__, self.facts
-        if transform.for_images and not facts.is_image:
-            raise ConfigError(
-                f"{name} is for images, (channels, height, width), but an event has shape {self.event_shape}."
-            )
-        if transform.binary and transform.random and not transform.once and not is_unit:
-            raise ConfigError(
-                f"{name} needs values in [0, 1], and where it stands they are not: as stored they run from {facts.low:g} to "
-                f"{facts.high:g}. Scale the data, or put {name} first."
-            )
+        check_order(transforms, self.facts)
 
 
 def _noise_seed(seed: int) -> int:

@@ -140,7 +140,7 @@ def evaluate(
     Arguments:
         model: the model; its modes come back as they were.
         batches: tuples `(x, *context)`, each tensor of shape (B, ...).
-        samples: latents drawn per example, for all terms; only one is where no bound exists.
+        samples: latents drawn per example, for all terms; one where no bound exists.
         chunk: how many of them are drawn at once.
         bits_offset: nats to add to minus the log-density for the code length of the stored values; None where there is none.
         units_offset: nats to add to minus the log-density for that of the values as they are stored.
@@ -166,8 +166,7 @@ def evaluate(
     moments: dict[str, Moments] = defaultdict(Moments)
     with inference(model, seed):
         for given in unpacked(model, batches):
-            found = estimate(model, *given, samples=samples, chunk=chunk)
-            quantities = _quantities(found, no_bound is None)
+            quantities = _quantities(found := estimate(model, *given, samples=samples, chunk=chunk), no_bound is None)
             if no_code is None:
                 quantities["bits_per_dim"] = bits_per_dim(found.log_likelihood, given[0][0].numel(), bits_offset or 0.0)
             _accumulate(moments, quantities)

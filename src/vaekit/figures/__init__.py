@@ -15,7 +15,7 @@ from vaekit.figures.canvas import (
     shown,
 )
 from vaekit.figures.charts import curves, embedding, marginals, pca, rates_over_time, scatter, tsne
-from vaekit.figures.gallery import Columns, Illustration, illustrate, training
+from vaekit.figures.gallery import Illustration, Look, illustrate, training
 from vaekit.figures.images import draws, reconstructions, samples
 from vaekit.figures.latent import (
     by_rate,
@@ -31,9 +31,9 @@ from vaekit.figures.latent import (
 )
 
 __all__ = [
-    "Columns",
     "Illustration",
     "Image",
+    "Look",
     "Shown",
     "as_given",
     "by_rate",

@@ -100,21 +100,23 @@ class Exhibit(NamedTuple):
         return tuple(t[:count] for t in (self.x, *self.context))
 
 
-class Columns(NamedTuple):
-    """How the columns of a table are shown.
+class Look(NamedTuple):
+    """How examples are shown: the columns of a table, or the values of an image.
 
     Attributes:
-        names: what they are called; their numbers where none is given.
+        names: what columns are called; their numbers where none is given.
         units: brings rows, shape (N, D), from what the model scores to the units in which they are shown.
         words: what the numbers 0, 1, ... of each column stand for; none for a column of numbers.
+        shown: brings images to the range from black, 0, to white, 1.
     """
 
     names: Sequence[str] = ()
     units: Callable[[Tensor], Tensor] = as_given
     words: Sequence[Sequence[str]] = ()
+    shown: Shown = as_given
 
 
-NUMBERED = Columns()
+PLAIN = Look()
 
 
 def illustrate(
@@ -123,8 +125,7 @@ def illustrate(
     *,
     labels: npt.NDArray[np.generic] | Tensor | None = None,
     label_names: Sequence[str] = (),
-    columns: Columns = NUMBERED,
-    shown: Shown = as_given,
+    look: Look = PLAIN,
     limit: int = 2000,
     span: tuple[float, float] | None = None,
     seed: int = 0,
@@ -139,21 +140,20 @@ def illustrate(
         batches: tuples `(x, *context)`, each tensor of shape (B, ...), in the order of `labels`.
         labels: classes, shape (N,), or factors, shape (N, F), of which the first two are shown.
         label_names: the names of the classes, or of the factors.
-        columns: how a table's columns are shown.
-        shown: brings images from what the model scores to the range from black, 0, to white, 1.
+        look: how examples are shown.
         limit: how many examples are used at most.
         span: the range of both axes of the linear manifold; None takes the range of the codes.
         seed: of all draws.
     """
     known = None if labels is None else np.asarray(labels)[:limit]
-    exhibit = _exhibit(model, batches, limit, seed)._replace(shown=shown)
+    exhibit = _exhibit(model, batches, limit, seed)._replace(shown=look.shown)
     if exhibit.context:
         exhibit = exhibit._replace(under=_condition_of_first(known, label_names))
     if is_image(exhibit.x.shape[1:]):
         yield from _of_images(exhibit, seed)
         yield from _of_latents(exhibit, span)
     else:
-        yield from _of_table(exhibit, columns, seed)
+        yield from _of_table(exhibit, look, seed)
     if exhibit.codes.shape[1] == 2 or min(exhibit.codes.shape) > 1:
         yield from _of_codes(exhibit.codes, known, label_names, seed)
 
@@ -303,17 +303,17 @@ def ticks(values: Tensor) -> list[str]:
     return [f"{round(value, decimals) + 0.0:.{decimals}f}" for value in values.tolist()]
 
 
-def _of_table(exhibit: Exhibit, columns: Columns, seed: int) -> Iterator[Illustration]:
+def _of_table(exhibit: Exhibit, look: Look, seed: int) -> Iterator[Illustration]:
     drawn = generated(exhibit.model, *exhibit.context, count=len(exhibit.x), mean=False, seed=seed)
-    real, modelled = (columns.units(x.cpu()).flatten(1) for x in (exhibit.x, drawn.to(exhibit.x)))
+    real, modelled = (look.units(x.cpu()).flatten(1) for x in (exhibit.x, drawn.to(exhibit.x)))
     most = f"The first {MOST_COLUMNS} of {real.shape[1]} columns" if real.shape[1] > MOST_COLUMNS else "Each column"
     caption = f"{most} of the data beside as many samples of the model, as densities."
-    yield Illustration("marginals", marginals(real, modelled, columns.names, words=columns.words), caption)
+    yield Illustration("marginals", marginals(real, modelled, look.names, words=look.words), caption)
     if real.shape[1] > 1:
         caption = (
             "The two columns most correlated in the data, against each other: the model should show the same shape."
         )
-        picture = scatter(real, modelled, columns.names, _most_correlated(real), columns.words)
+        picture = scatter(real, modelled, look.names, _most_correlated(real), look.words)
         yield Illustration("pairs", picture, caption)
 
 

@@ -1,0 +1,44 @@
+"""Which transforms suit data, in which order: what each needs of the values that reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vaekit.data.describe import Facts
+from vaekit.data.transforms import Dequantize, Standardize, Transform
+from vaekit.errors import ConfigError
+
+
+def check_order(transforms: Sequence[Transform], facts: Facts) -> None:
+    """Refuse transforms that values of these facts do not suit; of what a user's own one makes of them nothing is known.
+
+    Raises:
+        ConfigError: naming the transform, and where it could stand.
+    """
+    levels, is_unit = facts.levels, facts.is_unit
+    for transform in transforms:
+        _check_range(transform, facts, is_unit)
+        levels, is_unit = (2, True) if transform.binary else (levels, is_unit)
+        if isinstance(transform, Dequantize) and transform.levels != levels:
+            found = "on no grid" if levels is None else f"on a grid of {levels} levels"
+            raise ConfigError(
+                f"`levels` of Dequantize is {transform.levels}, but the values are {found} there. "
+                + ("Leave it out, or put it first." if levels is None else f"Use Dequantize({levels}).")
+            )
+        levels = levels if transform.keeps_grid else None
+        is_own = type(transform).__module__ != Transform.__module__
+        is_unit = is_own or (is_unit and not isinstance(transform, Standardize))
+
+
+def _check_range(transform: Transform, facts: Facts, is_unit: bool) -> None:
+    """Refuse a transform of images for vectors, and drawing bits by values that are no probabilities."""
+    name = type(transform).__name__
+    if transform.for_images and not facts.is_image:
+        raise ConfigError(
+            f"{name} is for images, (channels, height, width), but an event has shape {facts.event_shape}."
+        )
+    if transform.binary and transform.random and not transform.once and not is_unit:
+        raise ConfigError(
+            f"{name} needs values in [0, 1], and where it stands they are not: as stored they run from {facts.low:g} to "
+            f"{facts.high:g}. Scale the data, or put {name} first."
+        )
