@@ -13,6 +13,7 @@ from test_data_sources import GREY, VECTORS, amat, idx, saved, several, write_id
 
 import vaekit.data as vd
 from vaekit.errors import ConfigError, DataError, VaekitError
+from vaekit.likelihoods.columns import Categorical
 
 NAN = VECTORS.copy()
 NAN[3, 1], NAN[5, 1], NAN[5, 2] = np.nan, np.inf, -np.inf
@@ -229,6 +230,13 @@ def test_unknown_kinds_of_columns_are_refused() -> None:
         vd.Table(kinds={"age": "number"})  # type: ignore[dict-item]
     with pytest.raises(ConfigError, match=r"`columns` of Table has 'age', which `ignore` or `label` has too"):
         vd.Table(columns=("age",), label="age")
+
+
+def test_words_that_are_all_numbers_are_a_category(tmp_path: Path) -> None:
+    path = saved("t.parquet", {"zip": [str(10001 + i % 40) for i in range(200)], "v": [i / 7 for i in range(200)]})(
+        tmp_path
+    )
+    assert vd.open(path).columns[0] == Categorical(40)
 
 
 def test_unknown_splits_are_refused() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import Normal
 
+import vaekit as vk
 import vaekit.data as vd
 from vaekit.data.transforms import Transform
 from vaekit.errors import ConfigError, DataError, ShapeError
@@ -202,6 +203,24 @@ def test_evaluation_sees_the_same_noise_every_time() -> None:
     first, second = (list(data.batches("train", 8)) for _ in range(2))
     assert all(torch.equal(a, b) for (a,), (b,) in zip(first, second, strict=True))
     assert torch.equal(state, torch.get_rng_state())
+
+
+class Sixteenth(Transform):
+    """A transform of the user's own, of which nothing is known."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x / 16
+
+
+def test_what_a_transform_of_ones_own_makes_may_be_binarised() -> None:
+    data = vd.open(np.arange(51).reshape(17, 3) / 3.2, transforms=[Sixteenth(), vd.Binarize()], validation=0, test=0)
+    assert set(np.unique(next(data.batches("train", 17))[0])) == {0, 1}
+
+
+@pytest.mark.parametrize("transforms", [[vd.Threshold()], [vd.Dequantize()]])
+def test_values_that_are_no_longer_the_stored_ones_have_no_units(transforms: list[Transform]) -> None:
+    density = vk.likelihoods.Normal(torch.nn.Identity(), (1, 6, 6), scale=1.0)
+    assert vd.open(IMAGES, transforms=transforms).units_offset(density) == 0
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -85,3 +85,13 @@ def test_a_network_that_returns_several_tensors_is_told_to_join_them() -> None:
     model = tiny_model(posterior=vk.posteriors.DiagonalNormal(Two(WIDTH, 2 * LATENT)))
     with pytest.raises(ShapeError, match=r"returned a tuple for DiagonalNormal, which needs one tensor .*torch\.cat"):
         model.encode(torch.zeros(3, WIDTH))
+
+
+def test_a_lone_row_that_can_be_normalised_is_taken() -> None:
+    rows, layers = (
+        len(tiny_data().train),
+        (nn.Unflatten(1, (WIDTH, 1)), nn.Upsample(scale_factor=2.0), nn.BatchNorm1d(WIDTH)),
+    )
+    network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(2 * WIDTH, 2 * LATENT))
+    model = tiny_model(posterior=vk.posteriors.DiagonalNormal(network))
+    assert vk.fit(model, data=tiny_data(), epochs=1, **{**QUIET, "batch_size": rows - 1}).steps == 2

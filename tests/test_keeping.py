@@ -164,3 +164,23 @@ def test_weights_of_another_model_are_named(tmp_path: Path) -> None:
         RunError, match=r"network\.wider\.weight \(\(2, \d+\), here \(3, \d+\)\), .*\. Give a model like"
     ):
         vk.load(tmp_path / "run", model=like)
+
+
+class Jittered(Kept):
+    """A network whose noise is not torch's, with a counter outside of its state."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(x) + float(np.random.default_rng().normal())
+
+
+def test_a_model_that_cannot_be_compared_is_taken_as_it_is_described(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run = fit(Jittered(2), tmp_path / "run")
+    vk.fit(run.model, data=tiny_data(), run=tmp_path / "run", resume=True, epochs=2, **QUIET)
+    assert vk.load(tmp_path / "run").step == run.step

@@ -264,3 +264,22 @@ def test_a_log_likelihood_in_units_of_the_data_is_the_same_for_data_on_another_s
         found.append(told["log_likelihood_in_units"])
         assert "in units of the data" in done("evaluate", "run", "--samples=4").out
     assert found[0] - found[1] == pytest.approx(3 * np.log(1000), abs=1e-4)
+
+
+def test_labels_that_a_conditional_model_is_given_must_stay_what_they_were(home: Path, runs: Path) -> None:
+    with np.load(home / "classes.npz") as own:
+        x, y = own["x"], own["y"]
+    np.savez("own.npz", x=x, y=y)
+    for context in (True, False):
+        fitted(Path(f"run-{context}"), "--data=own.npz", *(["--data.context"] * context))
+    np.savez("own.npz", x=x, y=np.roll(y, 1))
+    assert "`own` is not what it was" in refused("evaluate", "run-True")
+    done("evaluate", "run-False", "--samples=1")
+
+
+def test_other_rows_without_a_label_are_left_out_where_the_runs_own_were(home: Path, runs: Path) -> None:
+    lines = ["a,b,label", *(f"{i}.5,{-i}.25,{'xyz'[i % 3]}" for i in range(60))]
+    Path("own.csv").write_text("\n".join(lines))
+    fitted(Path("run"), "--data=own.csv", "--data.context", "--data.drop_missing=true")
+    Path("other.csv").write_text("\n".join(["a,b,label", "1.5,2,x", "2.5,3,", "3.5,1,z"]))
+    assert "2 rows of shape" in done("encode", "run", "--data=other.csv").out

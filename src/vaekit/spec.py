@@ -93,6 +93,18 @@ def arguments_of(factory: Callable[..., object]) -> tuple[Callable[..., object],
     return factory, keywords
 
 
+def target_of(factory: Callable[..., object]) -> Callable[..., object]:
+    """Return what a callable makes: a class, or the function that makes it.
+
+    Example:
+        >>> target_of(functools.partial(nn.LeakyReLU, 0.2))
+        <class 'torch.nn.modules.activation.LeakyReLU'>
+    """
+    while isinstance(factory, functools.partial):
+        factory = _target_of(factory)
+    return factory
+
+
 def _target_of(factory: functools.partial[object]) -> Callable[..., object]:
     """Return what a partial application makes: the class that its function, which makes one, is given, or its function."""
     made = None if isinstance(factory.func, type) else next((a for a in factory.args if isinstance(a, type)), None)

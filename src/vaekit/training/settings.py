@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from vaekit.errors import ConfigError
 from vaekit.schedules import Schedule
+from vaekit.spec import target_of
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 PRODUCTS = ("highest", "high", "medium")
@@ -108,7 +109,7 @@ class Settings:
 
 def _class_of(factory: Callable[..., object] | None) -> type:
     """Return the class that a factory makes objects of, as far as it says so."""
-    target = next((a for a in getattr(factory, "args", ()) if isinstance(a, type)), getattr(factory, "func", factory))
+    target = None if factory is None else target_of(factory)
     return target if isinstance(target, type) else object
 
 

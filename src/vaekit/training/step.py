@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from vaekit.errors import ConfigError
 from vaekit.model import VAE
 from vaekit.objectives import Objective, Terms
+from vaekit.spec import target_of
 from vaekit.training.adam import AdamSteps, suits
 from vaekit.training.average import WeightAverage
 from vaekit.training.settings import Settings
@@ -76,7 +77,7 @@ def made(setting: str, factory: Callable[..., Made], *given: object, **forced: o
     try:
         return factory(*given, **forced)
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
-        chosen, name = _chosen(factory), getattr(_target(factory), "__name__", "its factory")
+        chosen, name = _chosen(factory), getattr(target_of(factory), "__name__", "its factory")
         meant = [f"`{setting}.{key}` is {value!r}" for key, value in chosen.items() if _speaks_of(error, key, value)]
         all_of_it = ", ".join(f"{key}={value!r}" for key, value in chosen.items())
         told = " and ".join(meant) or f"`{setting}` is {name}({all_of_it})"
@@ -92,14 +93,8 @@ def _speaks_of(error: Exception, name: str, value: object) -> bool:
 def _chosen(factory: Callable[..., object]) -> dict[str, object]:
     """Return the arguments that a partial application gives, but for those that are defaults anyway."""
     keywords = dict(factory.keywords) if isinstance(factory, partial) else {}
-    known = inspect.signature(_target(factory)).parameters
+    known = inspect.signature(target_of(factory)).parameters
     return {name: value for name, value in keywords.items() if name not in known or value != known[name].default}
-
-
-def _target(factory: Callable[..., object]) -> Callable[..., object]:
-    """Return what a factory calls: the class among its arguments, or its function."""
-    partly: Callable[..., object] = getattr(factory, "func", factory)
-    return next((a for a in getattr(factory, "args", ()) if isinstance(a, type)), partly)
 
 
 def accepts(factory: Callable[..., Optimizer], option: str) -> bool:
@@ -107,7 +102,7 @@ def accepts(factory: Callable[..., Optimizer], option: str) -> bool:
 
     A factory may give every default, as those of the command line do: an option that is off by default is not switched off.
     """
-    known = inspect.signature(_target(factory)).parameters
+    known = inspect.signature(target_of(factory)).parameters
     given = factory.keywords if isinstance(factory, partial) else {}
     return option in known and (given.get(option) is not False or known[option].default is False)
 
