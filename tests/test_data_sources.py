@@ -216,7 +216,7 @@ def test_categories_keep_their_numbers_in_other_tables(tmp_path: Path) -> None:
     again = vd.open(**{**own, "source": saved("new.csv", "region,age,sex,size\n10,30,2,5\n10,31,2,5\n")(tmp_path)})
     assert again.columns == (Categorical(2), Real(), Categorical(2), Positive())
     assert again.train.x[0:2].tolist() == [[1, 30, 1, 5], [1, 31, 1, 5]]
-    with pytest.raises(DataError, match=r"'region'.* holds 3; the model was fitted to only 2, 10"):
+    with pytest.raises(DataError, match=r"'region'.* holds 3; the data for training has only 2, 10"):
         vd.open(**{**own, "source": saved("new.csv", "region,age,sex,size\n3,1,1,1\n")(tmp_path)})
 
 

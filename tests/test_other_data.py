@@ -140,10 +140,14 @@ def test_words_come_out_as_words(command: str, runs: Path) -> None:
         (
             "red pink",
             HEADER,
-            "column 'colour' of other.csv holds pink; the model was fitted to only blue, green, red",
+            "column 'colour' of other.csv holds pink; the data for training has only blue, green, red",
         ),
-        ("7 8", HEADER, "column 'colour' of other.csv holds numbers, but the model's holds blue, green, red"),
-        ("red", ["count", "size, in m", "sold", "colour"], "holds red; the model was fitted to only numbers"),
+        (
+            "7 8",
+            HEADER,
+            "column 'colour' of other.csv holds numbers, but that of the data for training blue, green, red",
+        ),
+        ("red", ["count", "size, in m", "sold", "colour"], "holds red; the data for training has only numbers"),
         (
             "red",
             ["size, in m", "colour", "sold", "stock"],

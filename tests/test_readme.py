@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -183,7 +184,8 @@ def test_the_table_of_recipes_has_their_numbers(name: str):
 
 
 ROOMS = (vk, vk.data, vk.distributions, evaluation, likelihoods, likelihoods.columns, vk.networks, vk.objectives)
-HOMES = (*ROOMS, nn, vk.posteriors, vk.priors, training, torch.optim, torch.optim.lr_scheduler, torch.distributions)
+OTHERS = (nn, torch.optim, torch.optim.lr_scheduler, torch.distributions, torch.utils.data, datasets)
+HOMES = (*ROOMS, vk.posteriors, vk.priors, training, *OTHERS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

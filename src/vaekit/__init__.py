@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         recipes,
         training,
     )
+    from vaekit.composition import compose
     from vaekit.conditional import Conditional
     from vaekit.divergences import divergence
     from vaekit.fitting import fit
@@ -34,6 +35,7 @@ _HOMES = {
     "Run": "run",
     "Trace": "model",
     "VAE": "model",
+    "compose": "composition",
     "divergence": "divergences",
     "fit": "fitting",
     "load": "run",
@@ -44,6 +46,7 @@ __all__ = [
     "Conditional",
     "Run",
     "Trace",
+    "compose",
     "data",
     "distributions",
     "divergence",

@@ -1,4 +1,4 @@
-"""Composing a model for a data set from factories: what the command line does with its flags.
+"""Composing a model for a data set from factories: `compose`, and what the command line does with its flags.
 
 What depends on the shape of the data is given as a factory, so that one set of flags serves every data set:
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, cast
 
@@ -21,6 +21,8 @@ from torch import nn
 
 from vaekit import posteriors, priors, spec
 from vaekit.data.dataset import Dataset
+from vaekit.data.opening import open
+from vaekit.data.reading import Opened
 from vaekit.errors import ConfigError, VaekitError
 from vaekit.likelihoods.columns import Count
 from vaekit.model import VAE
@@ -105,6 +107,32 @@ class Composition:
         decoder = self.decoder or cast(Any, self.network) or default_networks(data.event_shape)[1]
         network = _made("decoder", decoder, self.latent, probe.features, **widths)
         return _made("likelihood", factory, network, given)
+
+
+def compose(data: Opened | Dataset, **parts: Any) -> VAE:
+    """Compose a model for data: what is left open suits the data, its likelihood above all.
+
+    Arguments:
+        data: anything that `vaekit.data.open` takes, or what it returned.
+        parts: the fields of `Composition`: latent, prior, posterior, likelihood, network, ... Each part but `latent` and
+            `corruption` is a factory, such as a class, as what it is made from depends on the data.
+
+    Returns:
+        The model. With labels as context (`vaekit.data.open(..., context=True)`) it is conditional.
+
+    Raises:
+        ConfigError: for a part that there is not, or that cannot be made.
+        DataError: if the data cannot be opened.
+
+    Example:
+        >>> model = compose("digits", latent=2, posterior=posteriors.FullNormal)
+        >>> type(model.likelihood).__name__, model.sample((5,)).shape
+        ('Bernoulli', torch.Size([5, 1, 8, 8]))
+    """
+    known = [field.name for field in fields(Composition)]
+    if unknown := [name for name in parts if name not in known]:
+        raise ConfigError(f"`{unknown[0]}` is no part of a model. There are: {', '.join(known)}.")
+    return Composition(**parts).build(data if isinstance(data, Dataset) else open(data))
 
 
 def _whole(described: dict[str, Any]) -> VAE:

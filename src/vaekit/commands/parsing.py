@@ -18,7 +18,7 @@ from vaekit import data, networks, objectives, posteriors, priors, recipes, trai
 from vaekit.commands.known import own_class
 from vaekit.commands.parser import Parser
 from vaekit.composition import Composition
-from vaekit.data.reading import absolute
+from vaekit.data.reading import absolute_source
 from vaekit.describing import read_yaml
 from vaekit.errors import ConfigError, VaekitError
 from vaekit.keeping import CONFIG
@@ -110,11 +110,11 @@ def parse_fit(arguments: Sequence[str]) -> tuple[Namespace, dict[str, Any]]:
             parser.set_defaults({part: {"class_path": own_class(action, name) or name}})
     with keeping_checks():
         parsed = parser.parse(given)
-    parsed.data.source = _settled(parsed.data.source)
+    parsed.data.source = absolute_source(parsed.data.source)
     made = getattr(parsed.data.options, "init_args", {})
     for name in ("labels", "cache"):
         if name in made:
-            made[name] = _settled(made[name])
+            made[name] = absolute_source(made[name])
     _forget_guesses(parsed, yaml.safe_load(parser.dump(parsed, skip_default=True)))
     plain = yaml.safe_load(parser.dump(parsed, skip_unset=False))
     return instantiated(parser, parsed), {k: v for k, v in plain.items() if k not in NOT_KEPT}
@@ -209,11 +209,6 @@ def source_flag(argument: str) -> str:
     """Write `--data` out, which is short for `--data.source`; leave other words as they are."""
     flag, equals, value = argument.partition("=")
     return "--data.source" + equals + value if flag == "--data" else argument
-
-
-def _settled(value: Any) -> Any:
-    """Make a path that was given as text absolute, so that the run's configuration holds from any folder."""
-    return absolute(value) if isinstance(value, str) else value
 
 
 def run_folder(chosen: Path | None, name: str) -> Path:

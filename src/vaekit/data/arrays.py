@@ -7,7 +7,7 @@ validation (valid, val, dev) and test. The first axis counts rows. Images may ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
@@ -60,10 +60,10 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         raise DataError(f"`{path}` cannot be read as {kind}: {problem}.".replace("..", ".")) from error
 
 
-def from_memory(x: Array, labels: Array | None = None) -> Source:
-    """Take arrays, x of shape (N, *event) and labels of shape (N,) or (N, F), as a source."""
+def from_memory(x: Array) -> Source:
+    """Take an array, shape (N, *event), as a source."""
     arranged, report = arrange(np.asarray(x), ArrayFile(), "array")
-    return Source("array", {"all": arranged}, {} if labels is None else {"all": np.asarray(labels)}, report=report)
+    return Source("array", {"all": arranged}, report=report)
 
 
 def read_npy(path: Path, options: ArrayFile) -> Source:
@@ -79,7 +79,7 @@ def read_npz(path: Path, options: ArrayFile) -> Source:
     """Read a `.npz` file."""
     with reading(path, "NumPy's .npz"), np.load(path, allow_pickle=False) as file:
         held = {name: file[name] for name in file.files if _wanted(name, file.files, options)}
-    return _choose(held, options, path)
+    return choose(held, options, path)
 
 
 def read_mat(path: Path, options: ArrayFile) -> Source:
@@ -89,7 +89,7 @@ def read_mat(path: Path, options: ArrayFile) -> Source:
     with reading(path, "MATLAB's .mat (version 7 or older)"):
         named = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
     held = {name: value.ravel() if value.ndim == 2 and 1 in value.shape else value for name, value in named.items()}
-    found = _choose(held, options, path)
+    found = choose(held, options, path)
     rows, *event = next(iter(found.x.values())).shape
     if options.transpose or len(event) != 1 or rows >= event[0]:
         return found
@@ -108,7 +108,7 @@ def read_array_folder(folder: Path, options: ArrayFile) -> Source:
     for path in sorted(folder.glob("*.npy")):
         with reading(path, "a NumPy array"):
             held[path.stem] = _load_npy(path)
-    return _choose(held, options, folder)
+    return choose(held, options, folder)
 
 
 def arrange(x: Array, options: ArrayFile, name: str) -> tuple[Array, str]:
@@ -169,7 +169,7 @@ def _wanted(name: str, names: list[str], options: ArrayFile) -> bool:
     return options.key not in names or name in (options.key, options.labels, _find(names, ("",), LABEL_NAMES))
 
 
-def _choose(held: Mapping[str, Array], options: ArrayFile, path: Path) -> Source:
+def choose(held: Mapping[str, Array], options: ArrayFile, path: Path) -> Source:
     """Find data and labels among named arrays.
 
     Raises:
@@ -216,7 +216,22 @@ def _label(names: list[str], part: str, options: ArrayFile, path: Path) -> str |
     return _find(names, PART_NAMES.get(part, ("",)), LABEL_NAMES)
 
 
-def _find(names: list[str], aliases: tuple[str, ...], roles: tuple[str, ...]) -> str | None:
+def roles(names: Sequence[str]) -> tuple[str | None, str | None]:
+    """Return which of some names are those of data and of labels.
+
+    Example:
+        >>> roles(["image", "id", "label"])
+        ('image', 'label')
+    """
+    return _find(names, ("",), DATA_NAMES), _find(names, ("",), LABEL_NAMES)
+
+
+def part_of(name: str) -> str | None:
+    """Return the split that is called by a name, as val for validation; None if it is no split's."""
+    return next((part for part, aliases in PART_NAMES.items() if name.lower() in aliases), None)
+
+
+def _find(names: Sequence[str], aliases: tuple[str, ...], roles: tuple[str, ...]) -> str | None:
     """Find the array of a role in a part of the data: x_train, train_x or xtrain; for data also train alone."""
     spelt = {"".join(c for c in name.lower() if c.isalnum()): name for name in names}
     tried: list[Any] = [a + r for a, r in product(aliases, roles)] + [r + a for a, r in product(aliases, roles)]

@@ -100,18 +100,31 @@ def decode(stream: IO[bytes], geometry: Geometry) -> Pixels:
         OSError: and the others of `UNREADABLE`, if the image is damaged, cut short or in no format that Pillow reads.
     """
     with Image.open(stream) as image:
-        turn = orientation(image)
-        height, width = (geometry.width, geometry.height) if turn >= 5 else (geometry.height, geometry.width)
-        upright = Geometry(height, width, geometry.channels, geometry.crop)
-        full = image.size
-        left, upper, right, lower = upright.region(*full)
-        if image.format == "JPEG":
-            image.draft(None, (2 * full[0] * width // (right - left), 2 * full[1] * height // (lower - upper)))
-        across, down = image.width / full[0], image.height / full[1]
-        box = (left * across, upper * down, right * across, lower * down)
-        shrinks = box[2] - box[0] >= width and box[3] - box[1] >= height
-        method = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
-        resized = _plain(image, geometry.channels).resize((width, height), method, box)
+        return fitted(image, geometry)
+
+
+def fitted(image: Image.Image, geometry: Geometry) -> Pixels:
+    """Bring an image to a shape; one that is still in its file may then be reduced within the decoder.
+
+    Arguments:
+        image: the image.
+        geometry: the shape to bring it to.
+
+    Returns:
+        The values, shape (C, H, W), 0 to 255.
+    """
+    turn = orientation(image)
+    height, width = (geometry.width, geometry.height) if turn >= 5 else (geometry.height, geometry.width)
+    upright = Geometry(height, width, geometry.channels, geometry.crop)
+    full = image.size
+    left, upper, right, lower = upright.region(*full)
+    if image.format == "JPEG":
+        image.draft(None, (2 * full[0] * width // (right - left), 2 * full[1] * height // (lower - upper)))
+    across, down = image.width / full[0], image.height / full[1]
+    box = (left * across, upper * down, right * across, lower * down)
+    shrinks = box[2] - box[0] >= width and box[3] - box[1] >= height
+    method = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
+    resized = _plain(image, geometry.channels).resize((width, height), method, box)
     if turn in TURNS:
         resized = resized.transpose(TURNS[turn])
     return np.asarray(resized).reshape(geometry.height, geometry.width, geometry.channels).transpose(2, 0, 1)

@@ -45,6 +45,15 @@ def read_hub(name: str, decoding: Decoding) -> Source:
     """
     with _asking(name) as datasets:
         splits = datasets.load_dataset(*_address(name))
+    return read_splits(name, splits, decoding)
+
+
+def read_splits(name: str, splits: Mapping[Any, Any], decoding: Decoding) -> Source:
+    """Read a set of which there is a `datasets.Dataset` of each split.
+
+    Raises:
+        DataError: if it has no column of images, arrays or numbers.
+    """
     parts = _parts(splits, name)
     chosen = layout(next(iter(parts.values())).features, name)
     if chosen.is_image:

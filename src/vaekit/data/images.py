@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePath
-from typing import IO
+from typing import IO, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -23,6 +23,7 @@ from vaekit.data.source import Array, Decoding, Source
 from vaekit.data.splits import PARTS
 from vaekit.errors import DataError
 
+Header: TypeAlias = tuple[int, int, bool]
 SUFFIXES = (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 SPLIT_FOLDERS = {
     "train": "train",
@@ -106,7 +107,12 @@ def read_folder(folder: Path, decoding: Decoding) -> Source:
 
 
 def survey(pictures: Pictures, asked: Decoding) -> tuple[Geometry, str]:
-    """Decide on the shape of decoded images, where the user leaves it open, by looking at their headers.
+    """Decide on the shape of decoded images, where the user leaves it open, by looking at their headers."""
+    return geometry_for(_headers(pictures), asked)
+
+
+def geometry_for(headers: Iterable[Header], asked: Decoding) -> tuple[Geometry, str]:
+    """Decide on the shape that images are brought to, where the user leaves it open.
 
     Images of one size up to 128 pixels keep it; others become squares of 64, from their largest central square. A crop
     alone is the size. Images are grey if all of them are, and coloured otherwise.
@@ -117,7 +123,7 @@ def survey(pictures: Pictures, asked: Decoding) -> tuple[Geometry, str]:
     sizes: set[tuple[int, int]] = set()
     colour = asked.channels == 3
     size = asked.crop if asked.size is None else asked.size
-    for width, height, grey in _headers(pictures) if size is None or asked.channels is None else ():
+    for width, height, grey in headers if size is None or asked.channels is None else ():
         sizes.add((height, width))
         colour = colour or not grey
         if (size is not None or len(sizes) > 1) and (colour or asked.channels is not None):
@@ -158,12 +164,17 @@ def _classes(folders: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], Array
     return (tuple(names.tolist()) if len(names) > 1 and "" not in first else ()), labels
 
 
-def _headers(pictures: Pictures) -> Iterator[tuple[int, int, bool]]:
-    """Yield width, height and greyness of the images whose header can be read; decoding reports the others."""
+def header(image: Image.Image) -> Header:
+    """Return the width, the height and the greyness of an image that stands upright."""
+    width, height = image.size if orientation(image) < 5 else image.size[::-1]
+    return width, height, image.mode in GREY_MODES
+
+
+def _headers(pictures: Pictures) -> Iterator[Header]:
+    """Yield the headers of the images that have one which can be read; decoding reports the others."""
     for i in range(len(pictures)):
         try:
             with pictures.open(i) as file, Image.open(file) as image:
-                width, height = image.size if orientation(image) < 5 else image.size[::-1]
-                yield width, height, image.mode in GREY_MODES
+                yield header(image)
         except UNREADABLE:
             continue

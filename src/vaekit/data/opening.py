@@ -15,7 +15,7 @@ from vaekit.data.identity import digest
 from vaekit.data.labels import as_context, encode_labels, unlabelled
 from vaekit.data.reading import Opened, read, settled
 from vaekit.data.rows import Indices, stored
-from vaekit.data.source import Array, Options, Source, Stored, Table
+from vaekit.data.source import Array, Options, Source, Stored
 from vaekit.data.splits import plan
 from vaekit.data.transforms import Transform
 from vaekit.data.units import Units
@@ -73,19 +73,12 @@ def open(
     asked = {"validation": validation, "test": test, "seed": seed, "context": context, "drop_missing": drop_missing}
     about = About(found.name, facts, names, found.columns, found.column_names, (found.report,), *known)
     parts = splits["train"], splits["validation"], splits["test"]
-    opened_by = settled({"source": source, "options": _options_like(found, options), **asked})
+    opened_by = settled({"source": source, "options": found.options_like(options), **asked})
     data = Dataset(about, *parts, once, opened_by=opened_by)
     if transforms is not None:
         return data.with_transforms(transforms)
     proposal = data.propose()
     return replace(data.with_transforms(proposal.transforms, proposal.reason), automatic=True)
-
-
-def _options_like(found: Source, options: Options | None) -> Options | None:
-    """Return the options by which other data is read as this was: of a table, with its words and columns."""
-    if found.words is None:
-        return options
-    return replace(options if isinstance(options, Table) else Table(), words=found.words, columns=found.column_names)
 
 
 def _require_objects(transforms: Sequence[Transform] | None) -> None:

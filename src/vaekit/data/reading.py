@@ -16,24 +16,27 @@ from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
-import numpy as np
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from vaekit.data import amat, arrays, idx
-from vaekit.data.source import Array, ArrayFile, Decoding, Options, Source, Table
+from vaekit.data.interchange import ExportsArrow, read_object
+from vaekit.data.items import Rows
+from vaekit.data.source import Array, ArrayFile, Decoding, Options, Source, Table, no_options, options_for
 from vaekit.data.synthetic import Rectangles, read_digits, read_rectangles
-from vaekit.errors import ConfigError, DataError
+from vaekit.errors import DataError
 
-Opened: TypeAlias = str | Rectangles | Source | Path | Array | Tensor | tuple[Array | Tensor, Array | Tensor]
-Kind = TypeVar("Kind", Decoding, ArrayFile, Table)
+Memory: TypeAlias = Array | Tensor | ExportsArrow | Rows | Mapping[Any, Any] | DataLoader[Any]
+Opened: TypeAlias = str | Path | Rectangles | Source | Memory | tuple[Memory, Memory]
 
 HUB_NAMES, STREAM, FOLDER = ("mnist", "fashion-mnist"), "hf-stream:", "VAEKIT_DATA"
 NAMES = ("digits", "rectangles", *HUB_NAMES)
 KINDS = (
-    "an array, a .npy, .npz, .mat, .csv or .parquet file, an IDX or .amat file or a folder of them, a folder of .npy files, of "
-    "parquet shards or of images, CelebA's folder, hf:owner/name (hf-stream: for what is too large to decode at once), or one of "
+    "an array, a DataFrame, a Dataset of torch or of Hugging Face, a list of arrays or images, a mapping of splits; a .npy, .npz, "
+    ".mat, .csv or .parquet file, an IDX or .amat file or a folder of them, a folder of .npy files, of parquet shards or of "
+    "images, CelebA's folder; hf:owner/name (hf-stream: for what is too large to decode at once), or one of "
     + ", ".join(NAMES)
 )
 WAYS_OUT = {
@@ -57,29 +60,29 @@ def read(source: Opened, options: Options | None = None) -> Source:
     """
     if isinstance(source, str | Path):
         return _read_named(str(source), options)
-    if options is not None:
-        raise ConfigError(f"`options` is {type(options).__name__}, but {type(source).__name__} in memory takes none.")
-    if isinstance(source, Source):
-        return source
-    if isinstance(source, Rectangles):
-        return read_rectangles(source)
-    if isinstance(source, tuple) and len(source) == 2:
-        return arrays.from_memory(_array(source[0]), _array(source[1]))
-    if isinstance(source, np.ndarray | Tensor):
-        return arrays.from_memory(_array(source))
+    if isinstance(source, Source | Rectangles):
+        no_options(options, type(source).__name__)
+        return read_rectangles(source) if isinstance(source, Rectangles) else source
+    if (found := read_object(source, options, read)) is not None:
+        return found
     raise DataError(f"`source` is of type {type(source).__name__}. Data is opened from {KINDS}.")
 
 
 def settled(opened_by: Mapping[str, Any]) -> dict[str, Any]:
     """Make the paths among the arguments of `vaekit.data.open` absolute, so that they hold from any folder."""
-    source, options = opened_by.get("source"), opened_by.get("options")
-    if isinstance(source, str | Path):
-        source = absolute(source)
+    options = opened_by.get("options")
     if isinstance(options, ArrayFile) and options.labels is not None:
         options = replace(options, labels=absolute(options.labels))
     if isinstance(options, Decoding) and options.cache is not None:
         options = replace(options, cache=options.cache.expanduser().absolute())
-    return {**opened_by, "source": source, "options": options}
+    return {**opened_by, "source": absolute_source(opened_by.get("source")), "options": options}
+
+
+def absolute_source(source: Any) -> Any:
+    """Make the path that a source is, or those of its splits, absolute; what is no path stays as it is."""
+    if isinstance(source, Mapping):
+        return {part: absolute_source(its) for part, its in source.items()}
+    return absolute(source) if isinstance(source, str | Path) else source
 
 
 def absolute(name: str | Path) -> str:
@@ -88,24 +91,17 @@ def absolute(name: str | Path) -> str:
     return str(path.absolute() if str(name) not in NAMES and path.exists() else name)
 
 
-def _array(x: Array | Tensor) -> Array:
-    if isinstance(x, Tensor):
-        x = x.detach().cpu()
-        return np.asarray((x.float() if x.is_floating_point() and x.element_size() < 4 else x).numpy())
-    return np.asanyarray(x)
-
-
 def _read_named(name: str, options: Options | None) -> Source:
     built_in: dict[str, Callable[[], Source]] = {
         "digits": read_digits,
         "rectangles": partial(read_rectangles, Rectangles()),
     }
     if name in built_in:
-        _none(options, name)
+        no_options(options, name)
         return built_in[name]()
     local = Path(os.environ.get(FOLDER, "")) / name
     if name.startswith(("hf:", STREAM)) or (name in HUB_NAMES and not (os.environ.get(FOLDER) and local.is_dir())):
-        return _read_public(name, _options(options, Decoding, name))
+        return _read_public(name, options_for(options, Decoding, name))
     path = local if name in HUB_NAMES else Path(name).expanduser()
     path = path if path.exists() else local
     if path.is_dir():
@@ -131,17 +127,17 @@ def _read_file(path: Path, options: Options | None) -> Source:
     }
     suffix = path.suffix.lower()
     if suffix in as_array:
-        return as_array[suffix](path, _options(options, ArrayFile, path))
+        return as_array[suffix](path, options_for(options, ArrayFile, path))
     if idx.is_idx_file(path):
-        return idx.read_idx_file(path, _options(options, ArrayFile, path))
+        return idx.read_idx_file(path, options_for(options, ArrayFile, path))
     if amat.is_amat_file(path):
-        return amat.read_amat_file(path, _options(options, ArrayFile, path))
+        return amat.read_amat_file(path, options_for(options, ArrayFile, path))
     if suffix in (".parquet", ".pq"):
         return _read_parquet(path, options)
     if suffix in (".csv", ".tsv"):
         from vaekit.data.tables import read_csv
 
-        return read_csv(path, _options(options, Table, path))
+        return read_csv(path, options_for(options, Table, path))
     ways = [way for suffixes, way in WAYS_OUT.items() if path.name.lower().endswith(suffixes)]
     problem = ways[0] if ways else f"its kind, {suffix!r}, is not known. Data is opened from {KINDS}"
     raise DataError(f"`{path}` cannot be opened: {problem}.")
@@ -154,30 +150,30 @@ def _read_parquet(path: Path, options: Options | None) -> Source:
     if not isinstance(options, Table) and holds_images(str(path)):
         from vaekit.data.hub import stream_file
 
-        return stream_file(path, _options(options, Decoding, path))
+        return stream_file(path, options_for(options, Decoding, path))
     from vaekit.data.tables import read_parquet
 
-    return read_parquet(path, _options(options, Table, path))
+    return read_parquet(path, options_for(options, Table, path))
 
 
 def _read_folder(path: Path, options: Options | None) -> Source:
     if not any(path.iterdir()):
         raise DataError(f"`{path}` is an empty folder. Data is opened from {KINDS}.")
     if idx.is_idx_folder(path):
-        _none(options, path)
+        no_options(options, path)
         return idx.read_idx_folder(path)
     if amat.is_amat_folder(path):
-        return amat.read_amat_folder(path, _options(options, ArrayFile, path))
+        return amat.read_amat_folder(path, options_for(options, ArrayFile, path))
     if arrays.holds_arrays(path):
-        return arrays.read_array_folder(path, _options(options, ArrayFile, path))
+        return arrays.read_array_folder(path, options_for(options, ArrayFile, path))
     if any(path.glob("*.parquet")) or any(path.glob("data/*.parquet")):
         return _stream(path, options)
     from vaekit.data import celeba, images
 
     if celeba.is_celeba(path):
-        return celeba.read_celeba(path, _options(options, Decoding, path))
+        return celeba.read_celeba(path, options_for(options, Decoding, path))
     if images.holds_images(path):
-        return images.read_folder(path, _options(options, Decoding, path))
+        return images.read_folder(path, options_for(options, Decoding, path))
     if any(path.rglob("*.parquet")):
         return _stream(path, options)
     found = ", ".join(sorted({p.suffix or p.name for p in path.rglob("*") if p.is_file()})[:5]) or "no files"
@@ -187,7 +183,7 @@ def _read_folder(path: Path, options: Options | None) -> Source:
 def _stream(path: Path, options: Options | None) -> Source:
     from vaekit.data.hub import stream_hub
 
-    return stream_hub(path, _options(options, Decoding, path))
+    return stream_hub(path, options_for(options, Decoding, path))
 
 
 def _not_found(name: str, path: Path) -> str:
@@ -206,16 +202,3 @@ def _may_be_public(name: str, near: Sequence[str]) -> bool:
     owner, slash, rest = name.partition("/")
     of_owner = owner and rest and "/" not in rest and not Path(owner).expanduser().exists()
     return "." not in name and bool(of_owner if slash else not near)
-
-
-def _options(options: Options | None, kind: type[Kind], source: object) -> Kind:
-    if options is None:
-        return kind()
-    if not isinstance(options, kind):
-        raise ConfigError(f"`options` is {type(options).__name__}, but `{source}` is read with {kind.__name__}.")
-    return options
-
-
-def _none(options: Options | None, source: object) -> None:
-    if options is not None:
-        raise ConfigError(f"`options` is {type(options).__name__}, but `{source}` takes none.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -143,6 +143,26 @@ class Table:
 
 
 Options: TypeAlias = Decoding | ArrayFile | Table
+OptionsKind = TypeVar("OptionsKind", Decoding, ArrayFile, Table)
+
+
+def options_for(options: Options | None, kind: type[OptionsKind], source: object) -> OptionsKind:
+    """Return options of the kind by which a source is read, its defaults if there are none.
+
+    Raises:
+        ConfigError: if they are of another kind.
+    """
+    if options is None:
+        return kind()
+    if not isinstance(options, kind):
+        raise ConfigError(f"`options` is {type(options).__name__}, but `{source}` is read with {kind.__name__}.")
+    return options
+
+
+def no_options(options: Options | None, source: object) -> None:
+    """Refuse options for a source that takes none."""
+    if options is not None:
+        raise ConfigError(f"`options` is {type(options).__name__}, but `{source}` takes none.")
 
 
 @dataclass(frozen=True)
@@ -182,3 +202,9 @@ class Source:
     decoding: Decoding | None = None
     units: Units | None = None
     report: str = ""
+
+    def options_like(self, options: Options | None) -> Options | None:
+        """Return the options by which further data is read as this was: of a table, with its words and columns."""
+        if self.words is None:
+            return options
+        return replace(options if isinstance(options, Table) else Table(), words=self.words, columns=self.column_names)

@@ -61,10 +61,8 @@ def read_csv(path: Path, options: Table) -> Source:
             )
         named = not all(_is_number(field) for field in lines[0][1])
         names = [name.strip() for name in lines[0][1]] if named else [f"column {i + 1}" for i in range(width)]
-        if twice := [repr(name) for name, count in Counter(names).items() if count > 1]:
-            raise DataError(f"`{path}` names a column twice: {listed(twice)}. Give each its own name.")
         fields = list(zip(*(line for _, line in lines[named:]), strict=True)) or [()] * width
-    return _from_columns(path, dict(zip(names, fields, strict=True)), _parsed, options)
+    return _from_columns(path, _by_name(path, names, fields), _parsed, options)
 
 
 def read_parquet(path: Path, options: Table) -> Source:
@@ -79,7 +77,16 @@ def read_parquet(path: Path, options: Table) -> Source:
         raise DataError(f"`{path}` needs pyarrow to be read. Install it: pip install 'vaekit[tables]'.") from error
     with reading(path, "a Parquet table"):
         table = parquet.ParquetFile(path).read()
-    return _from_columns(path, dict(zip(table.column_names, table.columns, strict=True)), _from_arrow, options)
+    return from_arrow(path, table, options)
+
+
+def from_arrow(path: Path, table: Any, options: Table) -> Source:
+    """Read the columns of a pyarrow.Table, which messages call by a path.
+
+    Raises:
+        DataError: if two columns have one name, or a column is nested.
+    """
+    return _from_columns(path, _by_name(path, table.column_names, table.columns), _from_arrow, options)
 
 
 def encode(words: Sequence[str | None], names: Sequence[str] | None = None) -> tuple[Floats, tuple[str, ...]]:
@@ -155,6 +162,17 @@ def _from_columns(
     )
 
 
+def _by_name(path: Path, names: Sequence[str], columns: Sequence[Raw]) -> dict[str, Raw]:
+    """Put columns under their names.
+
+    Raises:
+        DataError: if two have one name.
+    """
+    if twice := [repr(name) for name, count in Counter(names).items() if count > 1]:
+        raise DataError(f"`{path}` names a column twice: {listed(twice)}. Give each its own name.")
+    return dict(zip(names, columns, strict=True))
+
+
 def _refuse_absent(path: Path, columns: Mapping[str, object], options: Table) -> None:
     """Refuse a table that lacks columns: those of data, and, but in other data than a model was fitted to, all that are named."""
     asked = (*options.ignore, *([options.label] if options.label else [])) if options.words is None else ()
@@ -177,7 +195,8 @@ def _refuse_texts(path: Path, columns: Mapping[str, Values]) -> None:
         if commas and all(map(WITH_COMMAS.fullmatch, present)):
             raise DataError(
                 f"The column {name!r} of `{path}` has numbers with commas, such as {commas[0]}. Write 1234.5, as a table does "
-                f"that pandas.read_csv(..., decimal=',') read, or thousands=',', and to_csv wrote."
+                f"that pandas.read_csv(..., decimal=',') read, or thousands=',', and to_csv wrote. If they are categories, say so: "
+                f"Table(kinds={{{name!r}: 'categorical'}})."
             )
     if texts := [name for name, values in words.items() if _is_free(values)]:
         raise DataError(
@@ -273,12 +292,12 @@ def _refuse_other_words(path: Path, columns: Mapping[str, Values], known: Mappin
         words = {word for word in values if word is not None} if isinstance(values, list) else set()
         if name in known and not isinstance(values, list) and np.isfinite(values).any():
             raise DataError(
-                f"The column {name!r} of `{path}` holds numbers, but the model's holds {listed(known[name])}."
+                f"The column {name!r} of `{path}` holds numbers, but that of the data for training {listed(known[name])}."
             )
         if new := sorted(words - set(known.get(name, ()))):
             told = f"only {listed(known[name])}" if name in known else "only numbers"
             raise DataError(
-                f"The column {name!r} of `{path}` holds {listed(new)}; the model was fitted to {told}. Leave out these rows."
+                f"The column {name!r} of `{path}` holds {listed(new)}; the data for training has {told}. Leave out these rows."
             )
 
 
@@ -306,7 +325,7 @@ def _from_arrow(name: str, column: Any) -> Values:
         return [None if flag is None else str(flag) for flag in column.to_pylist()]
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         return cast(Floats, column.cast("float64").to_numpy())
-    if types.is_string(kind) or types.is_large_string(kind) or types.is_dictionary(kind):
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind) or types.is_dictionary(kind):
         return [None if word is None else str(word) for word in column.to_pylist()]
     raise DataError(
         f"The column {name!r} holds values of type {kind}, not numbers or words. Leave it out: Table(ignore=({name!r},))."
