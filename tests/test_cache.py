@@ -58,7 +58,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counts.append(len(blobs))
         return decode_block(blobs, geometry)
 
-    monkeypatch.setattr("vaekit.data.decoders.decode_block", counting)
+    monkeypatch.setattr("vaekit.data.decoding_pool.decode_block", counting)
     return counts
 
 
@@ -168,14 +168,14 @@ class TestCache:
 SLOWLY = """
 import sys, time
 from pathlib import Path
-from vaekit.data import Decoding, cache, decoders, images
+from vaekit.data import Decoding, cache, decoding_pool, images
 cache.BLOCK, cache.FLUSH_SECONDS = 4, 0.0
-fast = decoders.decode_block
+fast = decoding_pool.decode_block
 def slow(blobs, geometry):
     print(len(blobs), flush=True)
     time.sleep(float(sys.argv[3]))
     return fast(blobs, geometry)
-decoders.decode_block = slow
+decoding_pool.decode_block = slow
 images.read_folder(Path(sys.argv[1]), Decoding(cache=Path(sys.argv[2]), workers=1))
 """
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 import vaekit.data as vd
 from vaekit import figures
-from vaekit.describing import describe_events
 from vaekit.errors import DataError
-from vaekit.reopening import reopen
+from vaekit.runs.description import describe_events
+from vaekit.runs.reopening import reopen
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (40, 1, 6, 6)).astype(np.uint8)

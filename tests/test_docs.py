@@ -16,8 +16,8 @@ from PIL import Image
 from prose import PAGES, ROOT, agree, anchors, commands, links, programs, quoted, sections, table, write_files
 
 from vaekit import cli
+from vaekit.commands.flags import parse_fit
 from vaekit.commands.parser import Parser
-from vaekit.commands.parsing import parse_fit
 
 by_name = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 LONG = re.compile(r"\bepochs=\d\d+")

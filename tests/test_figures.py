@@ -224,7 +224,7 @@ def test_pictures_become_files(tmp_path, picture):
 
 
 def test_importing_figures_leaves_pyplot_alone():
-    program = "import sys, vaekit.figures, vaekit.report; sys.exit('matplotlib.pyplot' in sys.modules)"
+    program = "import sys, vaekit.figures, vaekit.runs.report; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

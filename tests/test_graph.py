@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 import vaekit as vk
-from vaekit.commands.parsing import parse_fit
+from vaekit.commands.flags import parse_fit
 from vaekit.data import Binarize, Dataset
 from vaekit.errors import ConfigError
 from vaekit.objectives import ELBO, IWAE, L2, Linear, Objective

@@ -15,9 +15,9 @@ from tiny import QUIET, WIDTH, fitted, tiny_data, tiny_model
 from torch import Tensor, nn
 
 import vaekit as vk
-from vaekit.describing import MODEL, read_yaml
 from vaekit.errors import ConfigError, RunError
 from vaekit.objectives import ELBO, IWAE, Terms
+from vaekit.runs.description import MODEL, read_yaml
 
 
 def plain(model: vk.VAE, x: Tensor, *context: Tensor) -> Terms:

@@ -283,7 +283,7 @@ def test_a_flow_of_another_library_is_a_prior_as_it_is():
     ("program", "imported"),
     [
         ("import vaekit.priors, vaekit.posteriors, vaekit.likelihoods, vaekit.objectives", False),
-        ("from vaekit.commands.parsing import parse_fit; parse_fit(['digits', '--prior', 'zuko.flows.NSF'])", True),
+        ("from vaekit.commands.flags import parse_fit; parse_fit(['digits', '--prior', 'zuko.flows.NSF'])", True),
     ],
 )
 def test_the_global_switch_of_torch_is_left_as_it_was(program, imported):

@@ -24,7 +24,7 @@ from torch import nn
 
 import vaekit as vk
 from vaekit import recipes
-from vaekit.commands.parsing import parse_fit
+from vaekit.commands.flags import parse_fit
 from vaekit.composition import Composition
 
 ACTIVATIONS = {"mnist-bernoulli": nn.Softplus, "manifold": nn.Tanh}

@@ -15,7 +15,7 @@ from painting import painting
 from PIL import Image
 
 from vaekit import VAE, data, evaluation, figures, likelihoods, networks, posteriors, priors
-from vaekit.report import report, title_of
+from vaekit.runs.report import report, title_of
 
 VOID = {"meta", "img", "br", "link", "hr"}
 NASTY = "<script>alert('x')</script> & \"quoted\" {{ title }}"

@@ -13,7 +13,7 @@ from filelock import FileLock
 from shell import LAST, SMALL, done, fitted, flags_of, refused, same_weights, spawned
 
 from vaekit.errors import RunError
-from vaekit.keeping import Claim
+from vaekit.runs.claim import Claim
 from vaekit.training import checkpoint
 from vaekit.training.loop import Trainer
 

@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from vaekit.divergences import divergence
     from vaekit.fitting import fit
     from vaekit.model import VAE, Trace
-    from vaekit.run import Run, load
+    from vaekit.runs.run import Run, load
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Conditional": "conditional",
-    "Run": "run",
+    "Run": "runs.run",
     "Trace": "model",
     "VAE": "model",
     "compose": "composition",
     "divergence": "divergences",
     "fit": "fitting",
-    "load": "run",
+    "load": "runs.run",
 }
 
 __all__ = [

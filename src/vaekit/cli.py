@@ -17,8 +17,8 @@ COMMANDS = {
     "reconstruct": ("use", "pass data through a run's model and back"),
     "encode": ("use", "map data to latent codes"),
     "decode": ("use", "map latent codes to data"),
-    "recipes": ("inform", "list the recipes, with their sources"),
-    "data": ("inform", "say what a data source holds, and which likelihood suits it"),
+    "recipes": ("listing", "list the recipes, with their sources"),
+    "data": ("listing", "say what a data source holds, and which likelihood suits it"),
 }
 
 USAGE = """usage: vaekit COMMAND [options]
@@ -67,7 +67,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
     try:
         return int(getattr(module, name)(list(arguments)) or 0)
     except VaekitError as error:
-        from vaekit.commands.ways import as_flags
+        from vaekit.commands.as_flags import as_flags
 
         print(f"vaekit {name}: {as_flags(' '.join(str(error).split()), name)}", file=sys.stderr)
         return 2

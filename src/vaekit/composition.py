@@ -26,7 +26,7 @@ from vaekit.data.reading import Opened
 from vaekit.errors import ConfigError, VaekitError
 from vaekit.likelihoods.columns import Count
 from vaekit.model import VAE
-from vaekit.networks import MLP, Compressed, ConvDecoder, ConvEncoder, Corrupted
+from vaekit.networks import MLP, ConvDecoder, ConvEncoder, Corrupted, Symlog
 from vaekit.shapes import Shape
 
 SMALLEST_CONVOLVED = 32
@@ -92,7 +92,7 @@ class Composition:
         factory = self.encoder or self.network or default_networks(data.event_shape)[0]
         network = _made("encoder", factory, data.event_shape, probe.features(self.latent), **widths)
         if data.facts.are_counts or any(isinstance(column, Count) for column in data.columns):
-            network = Compressed(network)
+            network = Symlog(network)
         return network if self.corruption is None else Corrupted(self.corruption, network)
 
     def _likelihood(self, data: Dataset, widths: dict[str, int]) -> nn.Module:

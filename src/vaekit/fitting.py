@@ -18,15 +18,17 @@ import torch
 from torch import nn
 
 from vaekit import data as data_room
+from vaekit.arguments import require_object
 from vaekit.data.dataset import Dataset
 from vaekit.data.reading import Opened
 from vaekit.data.splits import PARTS
 from vaekit.errors import ConfigError, NonFiniteError, VaekitError
-from vaekit.keeping import Claim, Place, refuse_another, write_config
 from vaekit.model import VAE
 from vaekit.objectives import ELBO, Objective
-from vaekit.requirements import require_object
-from vaekit.run import Run, take_weights
+from vaekit.runs.claim import Claim, Place
+from vaekit.runs.config import write_config
+from vaekit.runs.resuming import refuse_another
+from vaekit.runs.run import Run, take_weights
 from vaekit.shapes import numel
 from vaekit.training import Settings
 from vaekit.training.checkpoint import load as load_checkpoint

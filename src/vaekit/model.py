@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaekit.arguments import require_factor, require_values
 from vaekit.errors import ConfigError, ShapeError
-from vaekit.requirements import require_factor, require_values
 
 
 class Trace(NamedTuple):

@@ -14,8 +14,8 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+from vaekit.arguments import require_number
 from vaekit.errors import ConfigError
-from vaekit.requirements import require_number
 
 
 class _Stepping(Protocol):

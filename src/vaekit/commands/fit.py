@@ -11,16 +11,16 @@ from jsonargparse import Namespace
 from rich.console import Console
 
 from vaekit import data as data_room
+from vaekit.commands.as_flags import as_flags
+from vaekit.commands.flags import parse_fit, run_folder
 from vaekit.commands.loading import judged
-from vaekit.commands.parsing import parse_fit, run_folder
-from vaekit.commands.ways import as_flags
 from vaekit.composition import Composition
 from vaekit.data.dataset import Dataset
 from vaekit.errors import ConfigError
 from vaekit.fitting import fit as fit_model
-from vaekit.keeping import refuse_used
-from vaekit.report import LIVE, has_live_page
-from vaekit.run import Run
+from vaekit.runs.claim import refuse_used
+from vaekit.runs.report import LIVE, has_live_page
+from vaekit.runs.run import Run
 from vaekit.training import Settings
 from vaekit.training.processes import is_first, may_restart
 

@@ -80,8 +80,7 @@ def _report(run: Path, *, checkpoint: str = "best", samples: int = 128, limit: i
 
 def figure_flags(folder: Path) -> dict[str, Any]:
     """Return what a run's configuration says of its figures: which examples they show, and the range of the manifold."""
-    from vaekit.describing import read_yaml
-    from vaekit.keeping import CONFIG
+    from vaekit.runs.description import CONFIG, read_yaml
 
     flags = read_yaml(folder, CONFIG)
     named = {

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import vaekit
+from vaekit.commands.as_flags import as_flags
 from vaekit.commands.chosen import Chosen
-from vaekit.commands.ways import as_flags
 
 if TYPE_CHECKING:
-    from vaekit.run import Run
+    from vaekit.runs.run import Run
 
 
 def load(run: Path, chosen: Chosen) -> tuple[Run, str]:

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
-from vaekit.commands.known import known_classes, own_class, takes_module
-from vaekit.commands.wording import sentence
+from vaekit.commands.classes import known_classes, own_class, takes_module
+from vaekit.commands.refusals import sentence
 from vaekit.errors import ConfigError
 
 WIDEST, COLUMN = 120, 30

@@ -25,14 +25,14 @@ from vaekit.data.source import Array
 from vaekit.data.splits import PARTS
 from vaekit.data.transforms import Transform
 from vaekit.data.units import Units
-from vaekit.describing import MODEL, read_yaml, rebuilt
 from vaekit.distributions import Mixed
 from vaekit.errors import ConfigError, DataError
 from vaekit.evaluation.batches import inference
 from vaekit.evaluation.likelihood import estimate
 from vaekit.evaluation.representation import has_bound
-from vaekit.run import Run
-from vaekit.scorable import scorable
+from vaekit.evaluation.scorable import scorable
+from vaekit.runs.description import MODEL, read_yaml, rebuilt
+from vaekit.runs.run import Run
 
 AT_ONCE = 256
 

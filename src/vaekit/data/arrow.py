@@ -11,11 +11,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from vaekit.data.decoders import cores
 from vaekit.data.decoding import Geometry, Pixels, decode_block
-from vaekit.data.describe import listed
+from vaekit.data.decoding_pool import cores
 from vaekit.data.source import Array
 from vaekit.errors import DataError
+from vaekit.text import listed
 
 Table: TypeAlias = Any  # pyarrow.Table and pyarrow.ChunkedArray: the package has no types
 Column: TypeAlias = Any

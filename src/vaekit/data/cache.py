@@ -33,8 +33,8 @@ from typing import IO, NamedTuple, Protocol
 import numpy as np
 from filelock import FileLock
 
-from vaekit.data.decoders import Decoder, cores, decoders
 from vaekit.data.decoding import Failures, Geometry
+from vaekit.data.decoding_pool import Decoder, cores, decoders
 from vaekit.data.source import Array, Decoding
 from vaekit.errors import DataError, RunError
 from vaekit.files import write_text

@@ -20,12 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from vaekit.data.batches import Loader
-from vaekit.data.describe import Facts, chunks, sample, tell
-from vaekit.data.order import check_order
+from vaekit.data.describe import tell
+from vaekit.data.facts import Facts, chunks, sample
 from vaekit.data.propose import Proposal, propose, suited
 from vaekit.data.resident import ResidentLoader
 from vaekit.data.source import Array, Decoding, Stored, Table
 from vaekit.data.splits import PARTS
+from vaekit.data.transform_order import check_order
 from vaekit.data.transforms import Dequantize, Standardize, Transform
 from vaekit.data.units import Units
 from vaekit.errors import ConfigError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vaekit.data.describe import sample
+from vaekit.data.facts import sample
 from vaekit.data.source import Array, Source, Stored
 
 if TYPE_CHECKING:

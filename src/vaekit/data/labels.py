@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vaekit.data.describe import Flags
+from vaekit.data.facts import Flags
 from vaekit.data.source import Array, Stored
 from vaekit.errors import DataError
 

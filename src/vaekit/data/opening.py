@@ -9,8 +9,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from vaekit.arguments import require_object
 from vaekit.data.dataset import RESIDENT_BYTES, About, Dataset, Split, prepare
-from vaekit.data.describe import Facts, Flags, chunks, inspect, missing, numeric, sample, tell_missing
+from vaekit.data.describe import tell_missing
+from vaekit.data.facts import Facts, Flags, chunks, inspect, missing, numeric, sample
 from vaekit.data.identity import digest
 from vaekit.data.labels import as_context, encode_labels, unlabelled
 from vaekit.data.reading import Opened, read, settled
@@ -20,7 +22,6 @@ from vaekit.data.splits import plan
 from vaekit.data.transforms import Transform
 from vaekit.data.units import Units
 from vaekit.errors import ConfigError, DataError
-from vaekit.requirements import require_object
 
 
 def open(

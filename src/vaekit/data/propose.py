@@ -27,7 +27,7 @@ from vaekit.likelihoods.columns import Binary, Column, Count, Real
 from vaekit.shapes import Shape
 
 if TYPE_CHECKING:
-    from vaekit.data.describe import Facts
+    from vaekit.data.facts import Facts
 
 LikelihoodFactory: TypeAlias = Callable[[nn.Module, Shape], likelihoods.Likelihood]
 

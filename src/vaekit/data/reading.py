@@ -28,8 +28,8 @@ from vaekit.data.source import Array, ArrayFile, Decoding, Options, Source, Tabl
 from vaekit.data.synthetic import Rectangles, read_digits, read_rectangles
 from vaekit.errors import DataError
 
-Memory: TypeAlias = Array | Tensor | ExportsArrow | Rows | Mapping[Any, Any] | DataLoader[Any]
-Opened: TypeAlias = str | Path | Rectangles | Source | Memory | tuple[Memory, Memory]
+Memory: TypeAlias = Array | Tensor | ExportsArrow | Rows | DataLoader[Any]
+Opened: TypeAlias = Rectangles | Source | Mapping[Any, Any] | str | Path | Memory | tuple[Memory, Memory]
 
 HUB_NAMES, STREAM, FOLDER = ("mnist", "fashion-mnist"), "hf-stream:", "VAEKIT_DATA"
 NAMES = ("digits", "rectangles", *HUB_NAMES)

@@ -27,10 +27,10 @@ import numpy.typing as npt
 import torch
 
 from vaekit.data.arrays import reading
-from vaekit.data.describe import listed
 from vaekit.data.source import Array, Kind, Source, Table
 from vaekit.errors import DataError
 from vaekit.likelihoods.columns import Binary, Categorical, Column, Count, Positive, Real
+from vaekit.text import listed
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Values: TypeAlias = Floats | list[str | None]

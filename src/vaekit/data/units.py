@@ -22,7 +22,7 @@ from vaekit.errors import DataError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vaekit.data.describe import Facts
+    from vaekit.data.facts import Facts
     from vaekit.data.source import Array
 
 ENOUGH = 512

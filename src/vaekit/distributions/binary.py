@@ -8,12 +8,7 @@ from torch.distributions import constraints
 from torch.nn import functional as F
 
 from vaekit.distributions.elements import Elements
-from vaekit.distributions.special import expm1_ratio_mean, expm1_ratio_variance, log_expm1_ratio
-
-
-def softplus(x: Tensor) -> Tensor:
-    """Compute log(1 + e^x), to the last digit of float64 too (torch's own default switches to x at 20)."""
-    return F.softplus(x, threshold=40)
+from vaekit.distributions.special import expm1_ratio_mean, expm1_ratio_variance, log_expm1_ratio, softplus
 
 
 class Bernoulli(Elements):

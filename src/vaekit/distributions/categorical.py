@@ -1,142 +1,96 @@
-r"""Groups of categorical variables as one flat latent vector of one-hot blocks, exact and relaxed.
-
-A latent of G groups with K categories each is a vector of G K numbers. The relaxed distribution is the Concrete, or
-Gumbel-softmax, law: :math:`\mathrm{softmax}((l + g) / \tau)` with standard Gumbel noise g, which tends to the exact one as the
-temperature :math:`\tau` goes to 0 (Maddison, Mnih and Teh, 2017; Jang, Gu and Poole, 2017).
-"""
+"""Elements that are categories, or levels of a grid."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
-from torch.nn import functional as F
+from torch.distributions import constraints
 
-TINY = 1e-20
+from vaekit.distributions.elements import Elements
 
 
-class OneHotCategoricals(Distribution):
-    """Independent groups of one-hot categorical variables.
+class Levels(constraints.Constraint):
+    r"""The values :math:`k / t` for :math:`k = 0, \dots, K - 1`, up to rounding of floating-point numbers.
 
     Arguments:
-        logits: shape (*B, G, K).
-        validate_args: whether to check parameters.
+        levels: K.
+        top: t: 1 for the whole numbers, K - 1 for the grid of [0, 1].
 
     Example:
-        >>> OneHotCategoricals(torch.zeros(3, 5, 10)).sample((2,)).shape
-        torch.Size([2, 3, 50])
+        >>> Levels(256, 255).check(torch.tensor([1.0, 0.2, 0.3, 2.0]))
+        tensor([ True,  True, False, False])
+    """
+
+    is_discrete = True
+
+    def __init__(self, levels: int, top: int) -> None:
+        self.levels, self.top = levels, top
+
+    def check(self, value: Tensor) -> Tensor:
+        steps = value * self.top
+        return ((steps - steps.round()).abs() < 1e-3) & (steps > -0.5) & (steps < self.levels - 0.5)
+
+    def __repr__(self) -> str:
+        return f"Levels(levels={self.levels}, top={self.top})"
+
+
+class Categorical(Elements):
+    r"""Independent elements with K categories or levels, :math:`\log p(x) = \sum_i \log \mathrm{softmax}(l_i)_{x_i}`.
+
+    The mean is that of the values, which says something of ordered levels only; the mode is the most probable value.
+
+    Arguments:
+        logits: l, shape (*B, *event, K).
+        event_dim: how many dimensions make one event, K not counted.
+        grid: whether the values are the grid :math:`k / (K - 1)` of [0, 1] instead of :math:`k = 0, \dots, K - 1`.
+        validate_args: whether to check parameters and values.
+
+    Example:
+        >>> p = Categorical(torch.zeros(2, 5), event_dim=1)
+        >>> p.log_prob(torch.tensor([0.0, 4.0])), p.mean
+        (tensor(-3.2189), tensor([2., 2.]))
     """
 
     arg_constraints = {"logits": constraints.real_vector}  # noqa: RUF012
 
-    def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
-        self.logits = logits
-        super().__init__(logits.shape[:-2], torch.Size([logits.shape[-2] * logits.shape[-1]]), validate_args)
-
-    @constraints.dependent_property(is_discrete=True, event_dim=1)
-    def support(self) -> constraints.Constraint:
-        return constraints.independent(constraints.boolean, 1)
+    def __init__(self, logits: Tensor, event_dim: int, grid: bool = False, validate_args: bool | None = None) -> None:
+        self.logits, self.levels = logits, logits.shape[-1]
+        self.top = self.levels - 1 if grid else 1
+        self.element_support = Levels(self.levels, self.top)
+        super().__init__(event_dim, validate_args)
 
     @property
-    def log_probs(self) -> Tensor:
-        """Normalised log-probabilities, shape (*B, G, K)."""
-        return self.logits.log_softmax(-1)
+    def values(self) -> Tensor:
+        """The K values that an element can take."""
+        return torch.arange(self.levels, dtype=self.logits.dtype, device=self.logits.device) / self.top
+
+    @property
+    def probs(self) -> Tensor:
+        return self.logits.softmax(-1)
 
     @property
     def mean(self) -> Tensor:
-        return self.logits.softmax(-1).flatten(-2)
+        return self.probs @ self.values
 
     @property
     def mode(self) -> Tensor:
-        return self._one_hot(self.logits.argmax(-1))
+        return self.values[self.logits.argmax(-1)]
 
     @property
     def variance(self) -> Tensor:
-        return self.mean * (1 - self.mean)
+        deviation = self.values - self.mean.unsqueeze(-1)
+        return (self.probs * deviation.square()).sum(-1)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> OneHotCategoricals:
-        return OneHotCategoricals(self.logits.expand(*batch_shape, *self.logits.shape[-2:]), self._validate_args)
+    def _element_log_prob(self, value: Tensor) -> Tensor:
+        level = (value * self.top).round().long()
+        shape = torch.broadcast_shapes(level.shape, self._extended_shape())
+        log_probs = self.logits.log_softmax(-1).expand(*shape, -1)
+        return log_probs.gather(-1, level.expand(shape).unsqueeze(-1)).squeeze(-1)
 
-    @torch.no_grad()
-    def sample(self, sample_shape: Any = ()) -> Tensor:
-        groups, categories = self.logits.shape[-2:]
-        probs = self.logits.softmax(-1).expand(*sample_shape, *self.batch_shape, groups, categories)
-        drawn = torch.multinomial(probs.reshape(-1, categories), 1, replacement=True)
-        return self._one_hot(drawn.reshape(probs.shape[:-1]))
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        blocks: Tensor = value.unflatten(-1, self.logits.shape[-2:])
-        return (blocks * self.log_probs).sum((-2, -1))
-
-    def entropy(self) -> Tensor:
-        return -(self.log_probs.exp() * self.log_probs).sum((-2, -1))
-
-    def _one_hot(self, index: Tensor) -> Tensor:
-        return F.one_hot(index, self.logits.shape[-1]).to(self.logits.dtype).flatten(-2)
+    def _draw(self, shape: torch.Size) -> Tensor:
+        return self.values[draw_categories(self.logits.expand(*shape, -1))]
 
 
-class RelaxedCategoricals(Distribution):
-    r"""Independent groups of Concrete variables, each on the simplex of K categories.
-
-    .. math::
-        p(y) = (K-1)!\, \tau^{K-1} \prod_k \frac{\alpha_k y_k^{-\tau-1}}{\sum_i \alpha_i y_i^{-\tau}}, \qquad \alpha = e^l
-
-    Arguments:
-        logits: l, shape (*B, G, K).
-        temperature: :math:`\tau`, a scalar.
-        straight_through: pass the one-hot vector of the largest coordinate forward, and the gradient of the relaxed one back.
-        validate_args: whether to check parameters.
-
-    Example:
-        >>> RelaxedCategoricals(torch.zeros(3, 5, 10), temperature=0.5).rsample().shape
-        torch.Size([3, 50])
-    """
-
-    arg_constraints = {"logits": constraints.real_vector}  # noqa: RUF012
-    support = constraints.independent(constraints.unit_interval, 1)
-    has_rsample = True
-
-    def __init__(
-        self,
-        logits: Tensor,
-        temperature: float | Tensor,
-        straight_through: bool = False,
-        validate_args: bool | None = None,
-    ) -> None:
-        self.logits, self.temperature, self.straight_through = logits, temperature, straight_through
-        super().__init__(logits.shape[:-2], torch.Size([logits.shape[-2] * logits.shape[-1]]), validate_args)
-
-    @property
-    def exact(self) -> OneHotCategoricals:
-        """The exact distribution that this one relaxes."""
-        return OneHotCategoricals(self.logits, self._validate_args)
-
-    @property
-    def mean(self) -> Tensor:
-        """The mean of the exact distribution."""
-        return self.exact.mean
-
-    @property
-    def variance(self) -> Tensor:
-        """The variance of the exact distribution."""
-        return self.exact.variance
-
-    def rsample(self, sample_shape: Any = ()) -> Tensor:
-        uniform = torch.rand((*sample_shape, *self.logits.shape), dtype=self.logits.dtype, device=self.logits.device)
-        gumbel = -torch.log(-torch.log(uniform.clamp_min(TINY)))
-        relaxed = ((self.logits + gumbel) / self.temperature).softmax(-1)
-        if not self.straight_through:
-            return relaxed.flatten(-2)
-        hard = F.one_hot(relaxed.argmax(-1), relaxed.shape[-1]).to(relaxed.dtype)
-        return (hard + (relaxed - relaxed.detach())).flatten(-2)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        log_y: Tensor = value.unflatten(-1, self.logits.shape[-2:]).clamp_min(TINY).log()
-        categories = self.logits.new_tensor(float(self.logits.shape[-1]))
-        temperature = torch.as_tensor(self.temperature, dtype=self.logits.dtype, device=self.logits.device)
-        score = self.logits - temperature * log_y
-        constant = torch.lgamma(categories) + (categories - 1) * temperature.log()
-        log_density = (score - log_y).sum(-1) - categories * score.logsumexp(-1) + constant
-        return log_density.sum(-1)
+def draw_categories(logits: Tensor, dim: int = -1) -> Tensor:
+    """Draw from the softmax along a dimension: the largest logit after adding Gumbel noise."""
+    return (logits - torch.empty_like(logits, memory_format=torch.contiguous_format).exponential_().log()).argmax(dim)

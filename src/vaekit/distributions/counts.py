@@ -9,9 +9,8 @@ from torch import Tensor
 from torch.distributions import Gamma, constraints
 from torch.nn import functional as F
 
-from vaekit.distributions.binary import softplus
 from vaekit.distributions.elements import Elements
-from vaekit.distributions.special import HALF_LOG_TWO_PI, log_beta, select, stirling_remainder
+from vaekit.distributions.special import HALF_LOG_TWO_PI, log_beta, select, softplus, stirling_remainder
 
 if TYPE_CHECKING:
     from typing import Self

@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 from torch.nn import functional as F
 
-from vaekit.distributions.discrete import Levels, draw_categories
+from vaekit.distributions.categorical import Levels, draw_categories
+from vaekit.distributions.special import softplus
 
 INFINITE = 1e30  # of which the logistic sigmoid is 1, with slope 0, without the NaN of 0 * infinity
 
@@ -156,7 +157,7 @@ class DiscretizedLogisticMixture(Distribution):
 def _integrated_mean(centre: Tensor, scale: Tensor, width: float) -> Tensor:
     """Integrate P(Y > y) over [-1, 1] by the midpoint rule's expansion, less 1."""
     low, high = (centre + 1) / scale, (centre - 1) / scale
-    integral = scale * (F.softplus(low, threshold=40) - F.softplus(high, threshold=40))
+    integral = scale * (softplus(low) - softplus(high))
     slopes = (low.sigmoid() * (-low).sigmoid() - high.sigmoid() * (-high).sigmoid()) / scale
     return integral - width**2 / 24 * slopes - 1
 

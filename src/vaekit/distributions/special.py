@@ -8,6 +8,7 @@ from math import factorial
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
@@ -38,6 +39,11 @@ def select(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:
         tensor([1., 4.])
     """
     return torch.lerp(no, yes, condition.to(yes.dtype))
+
+
+def softplus(x: Tensor) -> Tensor:
+    """Compute log(1 + e^x), to the last digit of float64 too (torch's own default switches to x at 20)."""
+    return F.softplus(x, threshold=40)
 
 
 def _polynomial(x: Tensor, coefficients: Sequence[float]) -> Tensor:

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaekit.arguments import require_values
 from vaekit.conditional import unvalidated
 from vaekit.errors import ConfigError, DataError
 from vaekit.memory import kept_memory
 from vaekit.model import VAE, evaluating
-from vaekit.requirements import require_values
 
 Batches: TypeAlias = Iterable[Tensor | Sequence[Tensor]]
 

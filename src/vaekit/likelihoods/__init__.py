@@ -2,9 +2,9 @@ r"""Likelihoods: modules that map latents z (and context) to :math:`p(x \mid z)`
 
 from vaekit.likelihoods.base import Likelihood
 from vaekit.likelihoods.binary import Bernoulli, ContinuousBernoulli
+from vaekit.likelihoods.categorical import Categorical
 from vaekit.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
-from vaekit.likelihoods.discrete import Categorical
-from vaekit.likelihoods.images import DiscretizedLogisticMixture
+from vaekit.likelihoods.logistic import DiscretizedLogisticMixture
 from vaekit.likelihoods.mixed import Mixed
 from vaekit.likelihoods.real import Laplace, Normal, StudentT
 from vaekit.likelihoods.scale import ElementScale, FixedScale, OptimalScale, Scale, SharedScale

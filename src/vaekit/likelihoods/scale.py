@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
+from vaekit.arguments import require_object
+from vaekit.batch_mean import batch_mean
 from vaekit.distributions import LocationScale
 from vaekit.distributions.special import bounded
 from vaekit.errors import ConfigError
-from vaekit.requirements import require_object
-from vaekit.sharing import batch_mean
 
 MAX_LOG = 10.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vaekit.distributions.discrete import Levels
+from vaekit.distributions.categorical import Levels
 
 
 def outside_unit_interval(x: Tensor) -> str | None:

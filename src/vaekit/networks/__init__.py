@@ -1,15 +1,14 @@
 """Networks: ordinary modules from tensors to tensors. They know nothing of variational autoencoders."""
 
-from vaekit.networks.compressed import Compressed
 from vaekit.networks.convolutional import ConvDecoder, ConvEncoder
 from vaekit.networks.corruption import Corrupted, Corruption, GaussianNoise, Masking, SaltAndPepper
 from vaekit.networks.mlp import MLP
 from vaekit.networks.normalisation import GroupNorm
 from vaekit.networks.residual import ResidualDecoder, ResidualEncoder
+from vaekit.networks.symlog import Symlog
 
 __all__ = [
     "MLP",
-    "Compressed",
     "ConvDecoder",
     "ConvEncoder",
     "Corrupted",
@@ -20,4 +19,5 @@ __all__ = [
     "ResidualDecoder",
     "ResidualEncoder",
     "SaltAndPepper",
+    "Symlog",
 ]

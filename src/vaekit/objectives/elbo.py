@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from vaekit.arguments import require_number, require_samples
+from vaekit.batch_mean import batch_mean
 from vaekit.divergences import divergence
 from vaekit.errors import ConfigError
 from vaekit.model import VAE
 from vaekit.objectives.terms import Objective, Terms
-from vaekit.requirements import require_number, require_samples
 from vaekit.schedules import Scheduled, require_scheduled, value_at
-from vaekit.sharing import batch_mean
 
 
 def sample_shape(samples: int) -> tuple[int, ...]:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vaekit.arguments import require_samples
 from vaekit.distributions import RelaxedCategoricals
 from vaekit.divergences import divergence
 from vaekit.errors import ConfigError
 from vaekit.model import VAE, Trace
 from vaekit.objectives.elbo import over_samples
 from vaekit.objectives.terms import Objective, Terms
-from vaekit.requirements import require_samples
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from vaekit.arguments import require_number, require_object
 from vaekit.model import VAE
 from vaekit.objectives.terms import Objective, Terms
-from vaekit.requirements import require_number, require_object
 
 
 @dataclass(frozen=True)

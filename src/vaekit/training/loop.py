@@ -18,6 +18,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from vaekit.batch_mean import shared_batch
 from vaekit.conditional import unvalidated
 from vaekit.data.batches import Batch
 from vaekit.data.dataset import Dataset
@@ -25,7 +26,6 @@ from vaekit.errors import NonFiniteError
 from vaekit.memory import kept_memory
 from vaekit.model import VAE
 from vaekit.objectives import Objective, Terms
-from vaekit.sharing import shared_batch
 from vaekit.training.display import Display
 from vaekit.training.engine import ShardedStrategy, make_fabric
 from vaekit.training.graph import NORM, Capture, GraphedStep, make_capture

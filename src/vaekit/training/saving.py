@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from vaekit.data.describe import listed
 from vaekit.errors import RunError
+from vaekit.text import listed
 from vaekit.training import checkpoint
 from vaekit.training.meter import Reading, Row
 from vaekit.training.options import IMPLEMENTATION, refuse_other_options, take_up_options

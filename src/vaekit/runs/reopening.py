@@ -15,7 +15,7 @@ import numpy as np
 
 from vaekit import data as data_room
 from vaekit.data.dataset import Dataset
-from vaekit.data.describe import listed
+from vaekit.text import listed
 from vaekit.data.labels import encode_labels, numbered
 from vaekit.data.opening import with_labels
 from vaekit.data.reading import Opened, read, settled

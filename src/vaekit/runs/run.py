@@ -18,17 +18,17 @@ from vaekit import figures as drawing
 from vaekit.data.dataset import Dataset
 from vaekit.data.reading import Opened
 from vaekit.data.splits import PARTS
-from vaekit.describing import MODEL, read_yaml, rebuilt, rebuilt_objective
+from vaekit.runs.description import MODEL, read_yaml, rebuilt, rebuilt_objective
 from vaekit.errors import RunError
 from vaekit.evaluation import Evaluation, evaluate
 from vaekit.files import write_text
-from vaekit.keeping import CONFIG
+from vaekit.runs.description import CONFIG
 from vaekit.model import VAE
 from vaekit.objectives import Objective
-from vaekit.reopening import reopen as reopen_data
-from vaekit.report import report as write_report
-from vaekit.report import title_of
-from vaekit.scorable import scorable
+from vaekit.runs.reopening import reopen as reopen_data
+from vaekit.runs.report import report as write_report
+from vaekit.runs.report import title_of
+from vaekit.evaluation.scorable import scorable
 from vaekit.training import Progress
 from vaekit.training.checkpoint import load as load_checkpoint
 from vaekit.training.recorder import METRICS, RATES, History, read_table

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 
-class Compressed(nn.Module):
+class Symlog(nn.Module):
     r"""A network that sees :math:`\operatorname{sign}(x) \log(1 + |x|)`; further inputs (context) reach it as they are.
 
     Arguments:
@@ -17,7 +17,7 @@ class Compressed(nn.Module):
 
     Example:
         >>> import torch
-        >>> Compressed(nn.Identity())(torch.tensor([0.0, -1.0, 1e6]))
+        >>> Symlog(nn.Identity())(torch.tensor([0.0, -1.0, 1e6]))
         tensor([ 0.0000, -0.6931, 13.8155])
     """
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from vaekit import recipes as recipe_room
+from vaekit.commands.as_flags import as_flags
 from vaekit.commands.calling import call
-from vaekit.commands.ways import as_flags
 
 
 def recipes(arguments: Sequence[str]) -> None:
@@ -20,7 +20,7 @@ def recipes(arguments: Sequence[str]) -> None:
 
 def data(arguments: Sequence[str]) -> None:
     """Describe a data source, opened with the options that `vaekit fit` has for it."""
-    from vaekit.commands.parsing import data_parser, instantiated, source_flag
+    from vaekit.commands.flags import data_parser, instantiated, source_flag
 
     parser = data_parser()
     named = [

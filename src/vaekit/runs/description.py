@@ -22,7 +22,7 @@ from vaekit.model import VAE
 from vaekit.objectives import Objective
 from vaekit.objectives.named import Named
 
-MODEL = "model.yaml"
+MODEL, CONFIG = "model.yaml", "config.yaml"
 
 
 def describe_model(model: VAE, given: Sequence[Tensor]) -> dict[str, Any] | None:
@@ -181,3 +181,8 @@ def rebuilt_objective(folder: Path, kept: Mapping[str, Any]) -> Objective:
         return cast(Objective, rebuilt(folder, described))
     except ConfigError:
         return Named(str(described.get("class_path")))
+
+
+def some_examples(data: Dataset) -> tuple[Tensor, ...]:
+    """Return a few training examples (x, *context)."""
+    return next(data.batches("train", 2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vaekit.data.describe import Facts
+from vaekit.data.facts import Facts
 from vaekit.data.transforms import Dequantize, Standardize, Transform
 from vaekit.errors import ConfigError
 

@@ -15,14 +15,13 @@ import yaml
 from jsonargparse import Namespace, set_parsing_settings
 
 from vaekit import data, networks, objectives, posteriors, priors, recipes, training
-from vaekit.commands.known import own_class
+from vaekit.commands.classes import own_class
 from vaekit.commands.parser import Parser
 from vaekit.composition import Composition
 from vaekit.data.reading import absolute_source
-from vaekit.describing import read_yaml
 from vaekit.errors import ConfigError, VaekitError
-from vaekit.keeping import CONFIG
 from vaekit.objectives import ELBO, Objective
+from vaekit.runs.description import CONFIG, read_yaml
 from vaekit.spec import import_object, keeping_checks
 from vaekit.training import Settings
 

@@ -1,46 +1,21 @@
-"""A run's folder: who may write into it, what it says of the run, and which run goes on in it."""
+"""Who may write into a run's folder: one process at a time, and none over what is there."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import yaml
 from filelock import FileLock, Timeout
-from torch import Tensor
 
-import vaekit
-from vaekit import spec
-from vaekit.data.dataset import Dataset
-from vaekit.data.describe import listed
-from vaekit.describing import (
-    MODEL,
-    describe_data,
-    describe_events,
-    describe_model,
-    describe_objective,
-    describe_or_none,
-    describe_setting,
-    does_the_same,
-    held_out,
-    read_yaml,
-    rebuilt_objective,
-    telling_damage,
-)
 from vaekit.errors import RunError
-from vaekit.files import write_text
-from vaekit.model import VAE
-from vaekit.objectives import Objective
-from vaekit.report import LIVE, has_live_page, live, title_of
-from vaekit.training import Settings
+from vaekit.runs.description import CONFIG, MODEL
+from vaekit.runs.report import LIVE
 from vaekit.training.saving import CHECKPOINTS, LAST
 
-CONFIG, LOCK = "config.yaml", "fitting.lock"
+LOCK = "fitting.lock"
 
 
 class Place(NamedTuple):
@@ -139,71 +114,3 @@ class Claim:
         if self.lock is not None and self.lock.is_locked:
             Path(self.lock.lock_file).unlink(missing_ok=True)
             self.lock.release()
-
-
-def write_config(
-    folder: Path | None,
-    model: VAE,
-    objective: Objective,
-    data: Dataset,
-    settings: Settings,
-    config: Mapping[str, Any],
-) -> None:
-    """Write `model.yaml`, from which the run is loaded, and `config.yaml`, from which the same is run again.
-
-    Beside them goes the page that follows the run's pictures. Nothing is written where there is no folder.
-    """
-    if folder is None:
-        return
-    built = {
-        "vaekit": vaekit.__version__,
-        "model": describe_model(model, _some(data)),
-        "objective": describe_objective(objective),
-        "data": describe_data(data.opened_by),
-        "events": describe_events(data),
-    }
-    loop = {f.name: describe_setting(getattr(settings, f.name)) for f in fields(Settings)}
-    flags = config or {**{name: built[name] for name in ("data", "model", "objective")}, **loop}
-    for name, content in ((MODEL, built), (CONFIG, flags)):
-        write_text(folder / name, yaml.safe_dump(dict(content), sort_keys=False, width=120))
-    if has_live_page(data, settings.figures_every):
-        live(folder / LIVE, title_of(data, folder), settings.figures_every)
-
-
-def refuse_another(folder: Path | None, model: VAE, objective: Objective, data: Dataset) -> None:
-    """Refuse to go on with a run by another model, objective or data: its losses, and its best checkpoints, would be of two.
-
-    A model is another one if, with the same weights, it makes something else of a batch. A function of the same name is taken
-    for the run's own. There is no folder where no run goes on.
-
-    Raises:
-        RunError: saying how they differ.
-    """
-    if folder is None:
-        return
-    kept, given = read_yaml(folder, MODEL), describe_or_none(model)
-    before, now = kept.get("events") or {}, {"digest": data.about.digest, "splits": held_out(data)}
-    if any(before.get(name, value) != value for name, value in now.items()):
-        raise RunError(
-            f"`data` is not what the run in `{folder}` was begun with, so other rows would be held out. Give the same, or fit "
-            f"another run, from this one's model where its weights are wanted."
-        )
-    if kept.get("model") not in (None, given) and given is not None:
-        with telling_damage(folder):
-            other = spec.rebuilt(model, kept["model"])
-        if other is None or not does_the_same(other, model, _some(data)):
-            raise RunError(
-                f"`model` is another one than that of the run in `{folder}`: "
-                f"{listed(list(spec.differing(kept['model'], given)))}. Give a model like that, or fit another run."
-            )
-    if kept.get("objective") not in (None, describe_objective(objective)):
-        raise RunError(
-            f"`objective` is {objective}, and the run in `{folder}` was fitted by {rebuilt_objective(folder, kept)}, which its "
-            f"losses and best checkpoints are of. Resume it by that, or fit another run, from this one's model where its weights "
-            f"are wanted."
-        )
-
-
-def _some(data: Dataset) -> tuple[Tensor, ...]:
-    """Return a few training examples (x, *context)."""
-    return next(data.batches("train", 2))
