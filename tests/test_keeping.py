@@ -6,13 +6,14 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
-from tiny import QUIET, WIDTH, fitted, tiny_data, tiny_model
+from tiny import LATENT, QUIET, WIDTH, fitted, tiny_data, tiny_model
 from torch import Tensor, nn
+from user_parts import Vamp
 
 import vaekit as vk
 from vaekit.errors import ConfigError, RunError
@@ -56,8 +57,8 @@ def test_an_objective_whose_class_is_gone_is_named(tmp_path: Path) -> None:
     fitted(tmp_path / "run", 1, objective=IWAE(3))
     assert vk.load(tmp_path / "run").objective == IWAE(3)
     content = (tmp_path / "run" / MODEL).read_text()
-    (tmp_path / "run" / MODEL).write_text(content.replace("importance.IWAE", "importance.Gone"))
-    assert repr(vk.load(tmp_path / "run").objective) == "Named(name='vaekit.objectives.importance.Gone')"
+    (tmp_path / "run" / MODEL).write_text(content.replace("objectives.IWAE", "objectives.Gone"))
+    assert repr(vk.load(tmp_path / "run").objective) == "Named(name='vaekit.objectives.Gone')"
 
 
 class Silent(nn.Module):
@@ -118,6 +119,15 @@ def test_a_model_that_will_be_rebuilt_is_not_spoken_of(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         run = fit(Kept(2), tmp_path / "run")
     assert repr(vk.load(tmp_path / "run").model) == repr(run.model)
+
+
+def test_a_prior_that_shares_the_posterior_is_loaded_sharing_it(tmp_path: Path) -> None:
+    posterior = vk.posteriors.DiagonalNormal(vk.networks.MLP(WIDTH, 2 * LATENT))
+    model = tiny_model(prior=Vamp(posterior, (WIDTH,)), posterior=posterior)
+    run = vk.fit(model, data=tiny_data(), run=tmp_path / "run", epochs=1, **QUIET)
+    loaded = vk.load(tmp_path / "run").model
+    assert cast(Vamp, loaded.prior).posterior is loaded.posterior
+    assert sum(p.numel() for p in loaded.parameters()) == sum(p.numel() for p in run.model.parameters())
 
 
 def test_a_class_of_a_program_that_was_run_is_given_a_way_out(tmp_path: Path) -> None:

@@ -53,6 +53,21 @@ MODULES = {
 }
 
 
+def test_what_is_public_is_named_by_its_room() -> None:
+    module = vk.posteriors.DiagonalNormal(vk.networks.MLP(3, 4))
+    described = spec.describe(module)
+    assert described["class_path"] == "vaekit.posteriors.DiagonalNormal"
+    assert described["init_args"]["network"]["class_path"] == "vaekit.networks.MLP"
+
+
+def test_a_module_that_two_parts_share_is_shared_again() -> None:
+    shared = Remembers(3)
+    pair = nn.Sequential(shared, nn.Sequential(shared), Remembers(3))
+    first, (second,), other = spec.build(yaml.safe_load(yaml.safe_dump(spec.describe(pair))))
+    assert first is second
+    assert first is not other
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_survives_the_way_through_yaml(name: str) -> None:
     module = MODULES[name]()

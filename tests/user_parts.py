@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
 from vaekit import VAE, Conditional
 from vaekit.objectives import ELBO, Objective, Terms
@@ -40,6 +40,19 @@ class LearnedNormal(Conditional):
     def forward(self, *given: Tensor) -> Distribution:
         scale = self.log_scale.exp()
         return Independent(Normal(self.mean, scale, validate_args=self.validate_args), 1)
+
+
+class Vamp(Conditional):
+    """The mixture of a posterior's answers to pseudo-inputs that are learned, as a prior (Tomczak and Welling, 2018)."""
+
+    def __init__(self, posterior: Conditional, shape: Shape, count: int = 4) -> None:
+        super().__init__()
+        self.posterior, self.shape, self.count = posterior, shape, count
+        self.inputs = nn.Parameter(torch.randn(count, *shape))
+
+    def forward(self, *given: Tensor) -> Distribution:
+        parts = self.posterior(self.inputs)
+        return MixtureSameFamily(Categorical(torch.ones(self.count)), Independent(Normal(parts.mean, parts.stddev), 1))
 
 
 @dataclass(frozen=True)

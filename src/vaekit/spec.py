@@ -6,7 +6,8 @@ of the same name (the convention of scikit-learn, which `torch.nn` follows too):
     class_path: vaekit.posteriors.DiagonalNormal
     init_args: {network: {class_path: vaekit.networks.MLP, init_args: {inputs: 784, outputs: 400}, args: [32]}}
 
-Building imports the named classes and calls them. It builds modules and dataclasses, and nothing else.
+Building imports the named classes and calls them. It builds modules and dataclasses, and nothing else. A module that two parts
+share is described once: both hold the same mapping, which YAML writes as an anchor and an alias, and which is built once.
 """
 
 from __future__ import annotations
@@ -43,6 +44,11 @@ def describe(value: object) -> Plain:
         >>> describe(nn.Linear(3, 2))
         {'class_path': 'torch.nn.Linear', 'init_args': {'in_features': 3, 'out_features': 2, 'bias': True}}
     """
+    return _described(value, {})
+
+
+def _described(value: object, known: dict[int, Plain]) -> Plain:
+    """Describe a value, and a module that is known already by the mapping that describes it."""
     if isinstance(value, np.generic) or (isinstance(value, Tensor) and not value.ndim):
         return value.item()
     if value is None or isinstance(value, bool | int | float | str):
@@ -50,11 +56,15 @@ def describe(value: object) -> Plain:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, list | tuple):
-        return [describe(v) for v in value]
+        return [_described(v, known) for v in value]
     if isinstance(value, Mapping):
-        return {str(k): describe(v) for k, v in value.items()}
-    if isinstance(value, nn.Module) or (is_dataclass(value) and not isinstance(value, type)):
-        return _describe_object(value)
+        return {str(k): _described(v, known) for k, v in value.items()}
+    if isinstance(value, nn.Module):
+        if id(value) not in known:
+            known[id(value)] = _describe_object(value, known)
+        return known[id(value)]
+    if is_dataclass(value) and not isinstance(value, type):
+        return _describe_object(value, known)
     if callable(value):
         return {"factory": describe_factory(value)}
     raise ConfigError(
@@ -150,19 +160,37 @@ def build(spec: Plain) -> Any:
         >>> build({"class_path": "torch.nn.Linear", "init_args": {"in_features": 3, "out_features": 2}})
         Linear(in_features=3, out_features=2, bias=True)
     """
+    return _built(spec, {})
+
+
+def _built(spec: Plain, made: dict[int, Any]) -> Any:
+    """Build what a description describes, and a mapping from which something was made already as that."""
     if isinstance(spec, list):
-        return [build(v) for v in spec]
+        return [_built(v, made) for v in spec]
     if not isinstance(spec, Mapping):
         return spec
     if "factory" in spec:
         inner = spec["factory"]
-        return functools.partial(_target(inner), **_keywords(inner)) if inner.get("init_args") else _target(inner)
+        named = {k: _built(v, made) for k, v in inner.get("init_args", {}).items()}
+        return functools.partial(_target(inner), **named) if named else _target(inner)
     if "class_path" not in spec:
-        return {k: build(v) for k, v in spec.items()}
-    made = _target(spec)(*_positional(spec), **_keywords(spec))
-    if isinstance(made, nn.Module):
-        _remember(made, spec)
-    return made
+        return {k: _built(v, made) for k, v in spec.items()}
+    if id(spec) not in made:
+        made[id(spec)] = _made(spec, made)
+    return made[id(spec)]
+
+
+def _made(spec: Mapping[str, Plain], made: dict[int, Any]) -> Any:
+    """Call what a description names; where its signature has `*args`, what is named before them is passed by position too."""
+    target, named = _target(spec), {k: _built(v, made) for k, v in spec.get("init_args", {}).items()}
+    given, parameters = [_built(v, made) for v in spec.get("args", [])], inspect.signature(target).parameters.values()
+    if given and any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        leading = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        given = [named.pop(name) for name in leading if name in named] + given
+    product = target(*given, **named)
+    if isinstance(product, nn.Module):
+        _remember(product, spec)
+    return product
 
 
 def rebuilt(module: Made, spec: Plain) -> Made | None:
@@ -237,13 +265,13 @@ def _way_to_import(module: str) -> str:
     return "Define it in a module that programs import, or give `vaekit.load` a model like the run's, as `model=`."
 
 
-def _describe_object(value: object) -> dict[str, Plain]:
+def _describe_object(value: object, known: dict[int, Plain]) -> dict[str, Plain]:
     if _REMEMBERED in vars(value):
         return dict(vars(value)[_REMEMBERED])
     parameters = list(inspect.signature(type(value)).parameters.values())
     extra = _rest(value, parameters)
-    named = {p.name: describe(_argument(value, p)) for p in parameters if _is_kept(value, p)}
-    return _with_arguments(_path_of(type(value)), named, [describe(v) for v in extra])
+    named = {p.name: _described(_argument(value, p), known) for p in parameters if _is_kept(value, p)}
+    return _with_arguments(_path_of(type(value)), named, [_described(v, known) for v in extra])
 
 
 def _rest(value: object, parameters: list[inspect.Parameter]) -> list[object]:
@@ -265,7 +293,8 @@ def _is_kept(value: object, parameter: inspect.Parameter) -> bool:
     if parameter.default is parameter.empty:
         raise ConfigError(
             f"{type(value).__name__} keeps its constructor argument `{parameter.name}` in no attribute of that name, so the "
-            f"run's configuration cannot describe it. Store it as `self.{parameter.name}`."
+            f"run's configuration cannot describe it. Store it as `self.{parameter.name}`; a class that is not yours is made by "
+            f"vaekit.spec.call({type(value).__name__}, ...), which remembers its arguments."
         )
     return False
 
@@ -283,10 +312,12 @@ def _with_arguments(path: str, named: dict[str, Plain], positional: list[Plain])
 
 
 def _path_of(target: Any) -> str:
-    """Return the dotted path of a class or function, through torch.nn's public name where there is one."""
-    name = str(target.__name__)
+    """Return the dotted path of a class or function: its public one where it is of torch.nn or of a room of vaekit."""
+    name, room = str(target.__name__), ".".join(str(target.__module__).split(".")[:2])
     if getattr(nn, name, None) is target:
         return f"torch.nn.{name}"
+    if room.startswith("vaekit.") and getattr(importlib.import_module(room), name, None) is target:
+        return f"{room}.{name}"
     if "<" in target.__qualname__:
         raise ConfigError(
             f"A configuration cannot name `{target.__qualname__}`, which is local. Define it in a module."
@@ -311,26 +342,3 @@ def _return_type(function: object) -> object:
         return get_type_hints(function).get("return")
     except (TypeError, NameError):
         return None
-
-
-def _keywords(spec: Mapping[str, Plain]) -> dict[str, Any]:
-    positional = set(_leading_names(spec)) if spec.get("args") and _varargs(spec) else set()
-    return {k: build(v) for k, v in spec.get("init_args", {}).items() if k not in positional}
-
-
-def _positional(spec: Mapping[str, Plain]) -> list[Any]:
-    """Return positional arguments; where a signature has `*args`, the named ones before it must be passed by position too."""
-    given = [build(v) for v in spec.get("args", [])]
-    if not given or not _varargs(spec):
-        return given
-    named = spec.get("init_args", {})
-    return [build(named[name]) for name in _leading_names(spec) if name in named] + given
-
-
-def _varargs(spec: Mapping[str, Plain]) -> bool:
-    return any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(_target(spec)).parameters.values())
-
-
-def _leading_names(spec: Mapping[str, Plain]) -> list[str]:
-    parameters = inspect.signature(_target(spec)).parameters.values()
-    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
