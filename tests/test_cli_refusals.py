@@ -50,7 +50,10 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "no batch": (["--batch_size=0"], "`batch_size` is 0"),
     "no latent": (["--latent=0"], "`latent` is 0"),
     "a seed below 0": (["--seed=-1"], "`seed` is -1"),
-    "no such split": (["--figure_split=half"], "`split` is 'half'; the splits are train, validation, test"),
+    "no such split": (
+        ["--figure_split=half"],
+        "`split` is 'half', which is no split. Name another: train, validation, test, or all",
+    ),
     "negative samples": (["--samples=-1"], "`--samples` is -1"),
     "a value that a part refuses": (
         ["--corruption=Masking", "--corruption.probability=3"],

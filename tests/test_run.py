@@ -101,7 +101,7 @@ def test_evaluate_speaks_to_people(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--split=holdout"], "it is train, validation, test, or all"),
+        (["--split=holdout"], "it must be train, validation, test, or all"),
         (["--samples=0"], "`samples` is 0"),
         (["--checkpoint=other"], "There is no checkpoint"),
         (["--checkpoint=../../secret"], "name a file of"),

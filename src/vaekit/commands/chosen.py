@@ -11,8 +11,8 @@ class Chosen:
 
     Args:
         data: other data, or its own in another place, read and transformed as its own was.
-        split: test, validation or train; or all, for every row in the order of the source. If absent, test of the run's own
-            data, and all of other data.
+        split: test, validation or train; or all, for every row in the order of the source. If absent, of the run's own
+            data the first of these that has rows, and all of other data.
         checkpoint: best, last, or the name of a file in the run's checkpoints.
     """
 

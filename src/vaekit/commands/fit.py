@@ -37,7 +37,7 @@ def fit(arguments: Sequence[str]) -> int:
     resume = _resumes(flags)
     refuse_used(flags.resume or flags.run, resume)
     opened = data_room.open(**vars(flags.data))
-    opened.split(flags.figure_split)
+    opened.parts(flags.figure_split)
     torch.manual_seed(flags.seed)
     parts = {f.name: flags[f.name] for f in fields(Composition)}
     composition = Composition(**{**parts, "model": config.get("model")})

@@ -77,7 +77,7 @@ def fit_parser() -> Parser:
     )
     parser.add_argument("--figure_examples", type=int, default=2000, help="how many examples the figures show at most")
     parser.add_argument(
-        "--figure_split", type=str, default="test", help="whose examples they are: train, validation, test"
+        "--figure_split", type=str | None, default=None, help="whose examples they are: train, validation, test"
     )
     span_help = "the range of both axes of the linear manifold; the range of the codes if absent"
     parser.add_argument("--figure_span", type=tuple[float, float] | None, default=None, help=span_help)

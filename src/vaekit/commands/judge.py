@@ -41,8 +41,8 @@ def _evaluate(
     Args:
         run: the folder of the run.
         data: other data, or its own in another place, read and transformed as its own was.
-        split: test, validation or train; where it is empty, the first of these that is not; or all. If absent, test of the
-            run's own data, and all of other data.
+        split: test, validation, train, or all. If absent, of the run's own data the first of these that has rows, and all of
+            other data.
         samples: importance samples per example.
         checkpoint: best, last, or the name of a file in the run's checkpoints.
         seed: of the draws of latents; noise of the data is the same in every evaluation.
@@ -61,13 +61,13 @@ def _evaluate(
     console.print(evaluation)
 
 
-def _report(run: Path, *, checkpoint: str = "best", samples: int = 128, limit: int | None = None) -> None:
+def _report(run: Path, *, checkpoint: str = "best", samples: int | None = None, limit: int | None = None) -> None:
     """Write a run's figures and its report, one HTML file.
 
     Args:
         run: the folder of the run.
         checkpoint: best, last, or the name of a file in the run's checkpoints.
-        samples: importance samples per example.
+        samples: importance samples per example, where the newest judgement of these weights had fewer; any number, if absent.
         limit: how many examples the figures show at most; as `vaekit fit` was told if absent.
     """
     if limit is not None and limit < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,15 @@ from vaekit.commands.chosen import Chosen
 
 if TYPE_CHECKING:
     from vaekit.runs.run import Run
+    from vaekit.runs.use import Use
 
 
 def load(run: Path, chosen: Chosen) -> tuple[Run, str]:
     """Load a run and its data, or other data; return it, and the split that is used.
 
-    Where none is asked for, that is test of the run's own data. Other data has no training rows, so all of it is used. Rows with
-    missing values, if they are left out, are spoken of, as what is written has fewer rows than the source then.
+    Where none is asked for, that is the first of test, validation and train that has rows, of the run's own data. Other data
+    has no training rows, so all of it is used. Rows with missing values, if they are left out, are spoken of, as what is written
+    has fewer rows than the source then.
 
     Raises:
         ConfigError: for a split that there is not.
@@ -27,9 +30,10 @@ def load(run: Path, chosen: Chosen) -> tuple[Run, str]:
     from vaekit.errors import ConfigError
 
     if chosen.split not in (None, *PARTS, "all"):
-        raise ConfigError(f"`split` is {chosen.split!r}; it is {', '.join(PARTS)}, or all.")
-    split = chosen.split or ("test" if chosen.data is None else "all")
-    loaded = vaekit.load(run, data=chosen.data, checkpoint=chosen.checkpoint, whole=split == "all")
+        raise ConfigError(f"`split` is {chosen.split!r}; it must be {', '.join(PARTS)}, or all.")
+    wanted = chosen.split or (None if chosen.data is None else "all")
+    loaded = vaekit.load(run, data=chosen.data, checkpoint=chosen.checkpoint, whole=wanted == "all")
+    split = wanted or loaded.needs_data().parts(None)[0]
     if loaded.data is not None and loaded.data.opened_by.get("drop_missing"):
         for note in filter(None, loaded.data.about.notes):
             print(as_flags(note), file=sys.stderr)
@@ -50,3 +54,17 @@ def rows_of(split: str) -> str:
         ('all rows', 'split: test')
     """
     return "all rows" if split == "all" else f"split: {split}"
+
+
+def opened(run: Path, chosen: Chosen, out: Path, formats: Sequence[str]) -> tuple[Use, str]:
+    """Load a run with the data that it is used on; return what uses it, and the split.
+
+    Raises:
+        ConfigError: before anything is loaded, if the file to write is of none of the formats.
+    """
+    from vaekit.commands.rows import refuse_format
+    from vaekit.runs.use import Use
+
+    refuse_format(out, formats=formats)
+    fitted, split = load(run, chosen)
+    return Use.of(fitted), split

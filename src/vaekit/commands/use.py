@@ -8,7 +8,7 @@ from pathlib import Path
 import vaekit
 from vaekit.commands.calling import call
 from vaekit.commands.chosen import Chosen
-from vaekit.commands.loading import rows_of
+from vaekit.commands.loading import opened, rows_of
 
 SHOWN = 64
 
@@ -59,14 +59,15 @@ def _sample(
         checkpoint: best, last, or the name of a file in the run's checkpoints.
         seed: of all draws.
     """
-    from vaekit.commands import rows, work
+    from vaekit.commands import rows
+    from vaekit.runs.use import Use
 
     rows.refuse_format(out or Path("samples.png"))
-    worker = work.Worker(vaekit.load(run, checkpoint=checkpoint, reopen=False))
-    target = out or Path("samples.png" if worker.makes_images else "samples.csv")
-    rows.refuse_format(target, worker.shape)
-    values = worker.sample(count, mean=worker.makes_images if mean is None else mean, label=label, seed=seed)
-    rows.write(values, target, worker.columns, shown=worker.shown)
+    use = Use.of(vaekit.load(run, checkpoint=checkpoint, reopen=False))
+    target = out or Path("samples.png" if use.makes_images else "samples.csv")
+    rows.refuse_format(target, use.shape)
+    values = use.sample(count, mean=use.makes_images if mean is None else mean, label=label, seed=seed)
+    rows.write(values, target, use.columns, shown=use.shown)
 
 
 def _reconstruct(run: Path, chosen: Chosen, *, out: Path = Path("reconstructions.npy")) -> None:
@@ -77,14 +78,14 @@ def _reconstruct(run: Path, chosen: Chosen, *, out: Path = Path("reconstructions
         chosen: what is encoded and decoded.
         out: the file to write; a picture shows the first 64.
     """
-    from vaekit.commands import rows, work
+    from vaekit.commands import rows
 
-    worker, split = work.opened(run, chosen, out)
-    rows.refuse_format(out, worker.shape)
+    use, split = opened(run, chosen, out, tuple(rows.FORMATS))
+    rows.refuse_format(out, use.shape)
     if out.suffix == ".png":
-        rows.write_picture(worker.pairs(split, SHOWN), out)
+        rows.write_picture(use.pairs(split, SHOWN), out)
     else:
-        rows.write(worker.reconstruct(split), out, worker.columns, rows_of(split))
+        rows.write(use.reconstruct(split), out, use.columns, rows_of(split))
 
 
 def _encode(run: Path, chosen: Chosen, *, out: Path = Path("codes.npy")) -> None:
@@ -95,10 +96,10 @@ def _encode(run: Path, chosen: Chosen, *, out: Path = Path("codes.npy")) -> None
         chosen: what is encoded.
         out: the file to write.
     """
-    from vaekit.commands import rows, work
+    from vaekit.commands import rows
 
-    worker, split = work.opened(run, chosen, out, rows.TABLES)
-    rows.write(worker.encode(split), out, of=rows_of(split))
+    use, split = opened(run, chosen, out, rows.TABLES)
+    rows.write(use.encode(split), out, of=rows_of(split))
 
 
 def _decode(
@@ -118,12 +119,13 @@ def _decode(
         label: for a conditional model, the class, by name or number, or the factors, as 0.5,1.
         checkpoint: best, last, or the name of a file in the run's checkpoints.
     """
-    from vaekit.commands import rows, work
+    from vaekit.commands import rows
+    from vaekit.runs.use import Use
 
     rows.refuse_format(out)
-    worker = work.Worker(vaekit.load(run, checkpoint=checkpoint, reopen=False))
-    rows.refuse_format(out, worker.shape)
-    rows.write(worker.decode(rows.read(codes), label), out, worker.columns, shown=worker.shown)
+    use = Use.of(vaekit.load(run, checkpoint=checkpoint, reopen=False))
+    rows.refuse_format(out, use.shape)
+    rows.write(use.decode(rows.read(codes), label), out, use.columns, shown=use.shown)
 
 
 def _score(
@@ -145,8 +147,8 @@ def _score(
         samples: importance samples per example.
         seed: of the draws of latents.
     """
-    from vaekit.commands import rows, work
+    from vaekit.commands import rows
 
-    worker, split = work.opened(run, chosen, out, rows.TABLES)
-    scored, columns = worker.score(split, samples, seed), dict.fromkeys(worker.scores, ())
-    rows.write(scored, out, columns, rows_of(split), worker.index(split))
+    use, split = opened(run, chosen, out, rows.TABLES)
+    scored, columns = use.score(split, samples, seed), dict.fromkeys(use.scores, ())
+    rows.write(scored, out, columns, rows_of(split), use.index(split))

@@ -179,6 +179,23 @@ class Dataset:
             raise ConfigError(f"`split` is {name!r}; the splits are {', '.join(PARTS)}.")
         return splits[name]
 
+    def parts(self, split: str | None) -> list[str]:
+        """Return the names of the splits that are meant, all of which have rows.
+
+        Arguments:
+            split: one of them; "all", for all that have rows; or None, for the first that has of test, validation and train.
+
+        Raises:
+            ConfigError: if there is no such split, or it has no rows.
+        """
+        filled = [name for name in PARTS if len(self.split(name))]
+        if split in (None, "all"):
+            return filled if split == "all" else filled[-1:]
+        if split not in filled:
+            told = "which has no rows" if split in PARTS else "which is no split"
+            raise ConfigError(f"`split` is {split!r}, {told}. Name another: {', '.join(filled)}, or all.")
+        return [split]
+
     def describe(self) -> str:
         """Say in a few lines what the data is: rows, shape, type, range, grid, labels, and what was done to it."""
         return "\n".join(tell(self))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def digest(source: Source, labels: bool = False) -> str:
     )
 
 
-def index(data: Dataset, parts: Sequence[str]) -> dict[str, list[str]]:
+def index(data: Dataset, parts: Sequence[str]) -> dict[str, list[Any]]:
     """Say where the rows of some splits, one split after the other, are in their source.
 
     Returns:
@@ -43,7 +43,7 @@ def index(data: Dataset, parts: Sequence[str]) -> dict[str, list[str]]:
         is of files; and `split` where there are several.
     """
     splits = [data.split(part) for part in parts]
-    columns = {"row": [str(row) for split in splits for row in numbers(split).tolist()]}
+    columns = {"row": [row for split in splits for row in numbers(split).tolist()]}
     if all(split.files is not None for split in splits):
         columns["file"] = [str(name) for split in splits for name in np.asarray(split.files)]
     if len(parts) > 1:

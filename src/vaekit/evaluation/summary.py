@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -119,6 +119,13 @@ class Evaluation:
             "log_likelihood_in_units": self.log_likelihood_in_units,
             "unit": "nats per example",
         }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Evaluation:
+        """Return the evaluation of which `as_dict` made plain data, among other entries or not."""
+        known = {field.name: plain[field.name] for field in fields(cls) if field.name in plain}
+        tuples = {name: tuple(known[name]) for name in ("rates", "code_variances") if known.get(name) is not None}
+        return cls(**{**known, **tuples})
 
     def to_json(self) -> str:
         """Write `as_dict` as strict JSON."""

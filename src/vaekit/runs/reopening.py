@@ -15,13 +15,13 @@ import numpy as np
 
 from vaekit import data as data_room
 from vaekit.data.dataset import Dataset
-from vaekit.text import listed
 from vaekit.data.labels import encode_labels, numbered
 from vaekit.data.opening import with_labels
 from vaekit.data.reading import Opened, read, settled
 from vaekit.data.source import Decoding, Options, Source
 from vaekit.data.units import Units
 from vaekit.errors import ConfigError, DataError, ShapeError
+from vaekit.text import listed
 
 UNCUT: tuple[dict[str, float], ...] = ({"validation": 0.0, "test": 0.0}, {"validation": 0.0}, {"test": 0.0}, {})
 

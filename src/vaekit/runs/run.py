@@ -14,28 +14,32 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
+import numpy as np
+from torch import Tensor
+
 from vaekit import figures as drawing
 from vaekit.data.dataset import Dataset
 from vaekit.data.reading import Opened
-from vaekit.data.splits import PARTS
-from vaekit.runs.description import MODEL, read_yaml, rebuilt, rebuilt_objective
+from vaekit.data.source import Array
 from vaekit.errors import RunError
 from vaekit.evaluation import Evaluation, evaluate
+from vaekit.evaluation.scorable import scorable
 from vaekit.files import write_text
-from vaekit.runs.description import CONFIG
 from vaekit.model import VAE
 from vaekit.objectives import Objective
+from vaekit.runs.description import CONFIG, MODEL, read_yaml, rebuilt, rebuilt_objective
 from vaekit.runs.reopening import reopen as reopen_data
 from vaekit.runs.report import report as write_report
 from vaekit.runs.report import title_of
-from vaekit.evaluation.scorable import scorable
+from vaekit.runs.use import Use
 from vaekit.training import Progress
 from vaekit.training.checkpoint import load as load_checkpoint
 from vaekit.training.recorder import METRICS, RATES, History, read_table
 from vaekit.training.saving import CHECKPOINTS, LAST, refuse_other_weights, weights
 
 Span: TypeAlias = tuple[float, float]
-EVALUATED_AT_ONCE, SUFFIX = 256, ".safetensors"
+EVALUATED_AT_ONCE, SUFFIX, EVALUATION = 256, ".safetensors", "evaluation.json"
+OF = ("checkpoint", "step", "data", "split")
 
 
 @dataclass(repr=False)
@@ -94,17 +98,23 @@ class Run:
         return read_table(self.needs_folder() / RATES)
 
     def evaluate(
-        self, split: str = "test", *, samples: int = 128, seed: int = 0, progress: Callable[[int], None] | None = None
+        self,
+        split: str | None = None,
+        *,
+        samples: int = 128,
+        seed: int = 0,
+        progress: Callable[[int], None] | None = None,
     ) -> Evaluation:
         """Judge the model on a split, and keep the result in `evaluation.json`.
 
         Arguments:
-            split: "test", "validation" or "train", where it is empty the first of these that is not; or "all".
+            split: "test", "validation", "train", or "all"; if absent, the first of these that has rows.
             samples: importance samples per example.
             seed: of the draws of latents; noise of the data is the same in every evaluation.
             progress: called with the number of examples done.
         """
-        data, splits = self.needs_data(), self.parts(split)
+        data = self.needs_data()
+        splits = data.parts(split)
         likelihood, device = self.model.likelihood, self.model.step.device
         parts = [scorable(data, likelihood, name, EVALUATED_AT_ONCE, device) for name in splits]
         evaluation = evaluate(
@@ -121,11 +131,52 @@ class Run:
         self.judged = {"checkpoint": self.weights, "step": self.step, "data": data.name, "split": told}
         if self.folder is not None:
             written = json.dumps({**evaluation.as_dict(), **self.judged}, indent=2, allow_nan=False)
-            write_text(self.folder / "evaluation.json", written + "\n")
+            write_text(self.folder / EVALUATION, written + "\n")
         return evaluation
 
+    def sample(self, count: int = 64, *, label: str | None = None, mean: bool = False, seed: int = 0) -> Tensor:
+        """Draw new data, or the means of p(x|z) at drawn latents, shape (count, *event).
+
+        As with all that a run makes, images are in [0, 1] and vectors in the units of the data.
+
+        Arguments:
+            count: how many.
+            label: for a conditional model, the class, by name or number, or the factors, as "0.5,1".
+            mean: whether to return means.
+            seed: of all draws.
+        """
+        return Use.of(self).sample(count, mean=mean, label=label, seed=seed)
+
+    def encode(self, split: str | None = None) -> Tensor:
+        """Map the rows of a split, as `evaluate` names it, in their order to the means of their posteriors, shape (N, D)."""
+        return Use.of(self).encode(split)
+
+    def decode(self, codes: Tensor | Array, *, label: str | None = None) -> Tensor:
+        """Map codes, shape (N, D), to the means of p(x|z), shape (N, *event), with a label as in `sample`."""
+        return Use.of(self).decode(np.asarray(codes), label)
+
+    def reconstruct(self, split: str | None = None) -> Tensor:
+        """Encode and decode the rows of a split, in their order, shape (N, *event)."""
+        return Use.of(self).reconstruct(split)
+
+    def score(self, split: str | None = None, *, samples: int = 128, seed: int = 0) -> dict[str, Any]:
+        """Score each row of a split, in nats, by importance sampling: columns for a table, as pandas.DataFrame takes them.
+
+        Arguments:
+            split: whose rows, as `evaluate` names it.
+            samples: importance samples per row.
+            seed: of the draws of latents.
+
+        Returns:
+            `row`, the number of each in its source, `file` where it is one, and the scores, shape (N,): log_likelihood,
+            distortion and rate, or distortion alone where there is no bound on log p(x).
+        """
+        use = Use.of(self)
+        scores = dict(zip(use.scores, use.score(split, samples, seed).unbind(-1), strict=True))
+        return {**use.index(split), **{name: values.numpy() for name, values in scores.items()}}
+
     def illustrate(
-        self, limit: int = 2000, span: Span | None = None, split: str = "test"
+        self, limit: int = 2000, span: Span | None = None, split: str | None = None
     ) -> list[drawing.Illustration]:
         """Draw every figure that suits the model and the data, and the course of training.
 
@@ -134,7 +185,7 @@ class Run:
         Arguments:
             limit: how many examples are shown at most.
             span: the range of both axes of the linear manifold; None takes the range of the codes.
-            split: whose examples are shown; where it is empty, those of the first split that is not.
+            split: whose examples are shown; if absent, those of the first of test, validation and train that has rows.
         """
         key = (self.weights, self.step, limit, span, split)
         if self._drawn is None or self._drawn[0] != key:
@@ -142,13 +193,13 @@ class Run:
             self._drawn = (key, finished)
         return self._drawn[1]
 
-    def _illustrations(self, limit: int, span: Span | None, split: str) -> Iterator[drawing.Illustration]:
+    def _illustrations(self, limit: int, span: Span | None, split: str | None) -> Iterator[drawing.Illustration]:
         data = self.needs_data()
-        split = self.parts(split)[0]
+        shown = data.parts(split)[0]
         yield from drawing.illustrate(
             self.model,
-            data.batches(split, EVALUATED_AT_ONCE, self.model.step.device),
-            labels=data.split(split).labels,
+            data.batches(shown, EVALUATED_AT_ONCE, self.model.step.device),
+            labels=data.split(shown).labels,
             label_names=data.label_names,
             look=drawing.Look(data.column_names, data.in_units, data.column_words, data.shown),
             limit=limit,
@@ -157,24 +208,26 @@ class Run:
         if self.folder is not None and self.history:
             yield from drawing.training(self.history, self.rates)
 
-    def figures(self, limit: int = 2000, span: Span | None = None, split: str = "test") -> list[Path]:
+    def figures(self, limit: int = 2000, span: Span | None = None, split: str | None = None) -> list[Path]:
         """Save all figures, as `illustrate` draws them, in the folder `figures`, and return their paths."""
         folder = self.needs_folder() / "figures"
         return [drawing.save(i.picture, folder / f"{i.name}.png") for i in self.illustrate(limit, span, split)]
 
-    def report(self, *, samples: int = 128, limit: int = 2000, span: Span | None = None, split: str = "test") -> Path:
+    def report(
+        self, *, samples: int | None = None, limit: int = 2000, span: Span | None = None, split: str | None = None
+    ) -> Path:
         """Write `report.html`: the model, its newest numbers, all figures and the configuration, in one file.
 
         Arguments:
-            samples: importance samples per example, where these weights were not judged yet; then they are on the test split.
+            samples: importance samples per example. Weights that were judged by fewer, or on other data, are judged again, as
+                `evaluate` does; if absent, the newest judgement of these weights will do, by whatever number.
             limit: how many examples the figures show at most.
             span: the range of both axes of the linear manifold.
             split: whose examples the figures show.
         """
         folder, data = self.needs_folder(), self.needs_data()
-        of_these = (self.judged.get("checkpoint"), self.judged.get("step")) == (self.weights, self.step)
-        evaluation = (self.evaluation if of_these else None) or self.evaluate(samples=samples)
-        shown = f"weights: {self.weights}; figures: split {self.parts(split)[0]}"
+        evaluation = self._judgement(samples or 1) or self.evaluate(samples=samples or 128)
+        shown = f"weights: {self.weights}; figures: split {data.parts(split)[0]}"
         summary = "\n\n".join((data.describe(), shown, repr(self.model), repr(self.objective)))
         return write_report(
             folder / "report.html",
@@ -186,15 +239,12 @@ class Run:
             configuration=(folder / CONFIG).read_text(encoding="utf-8"),
         )
 
-    def parts(self, split: str) -> list[str]:
-        """Return the parts of the data that a split stands for.
-
-        They are all that have rows for "all", else the split itself, or, if it has no rows, the first that has.
-        """
-        data = self.needs_data()
-        order = PARTS if split == "all" else (split, *reversed(PARTS))
-        filled = [name for name in order if len(data.split(name))]
-        return filled if split == "all" else filled[:1]
+    def _judgement(self, samples: int) -> Evaluation | None:
+        """Return the newest judgement, if it is of these weights and data, and by so many samples or more."""
+        kept = self.evaluation
+        of_these = {"checkpoint": self.weights, "step": self.step, "data": self.needs_data().name}
+        suits = kept is not None and kept.samples >= samples and of_these.items() <= self.judged.items()
+        return kept if suits else None
 
     def needs_folder(self) -> Path:
         """Return the folder.
@@ -251,11 +301,21 @@ def load(
     restored = model or cast(VAE, rebuilt(folder, kept["model"]))
     run = Run(restored, rebuilt_objective(folder, kept), None, folder)
     load_weights(run, checkpoint)
+    run.evaluation, run.judged = _judged_before(folder / EVALUATION)
     if reopen or data is not None:
         opened_by, events = (rebuilt(folder, kept.get(part) or {}) for part in ("data", "events"))
         run.data = reopen_data(opened_by, events, data, whole)
     restored.eval()
     return run
+
+
+def _judged_before(path: Path) -> tuple[Evaluation | None, dict[str, Any]]:
+    """Read the newest judgement of a run, and what it is of; none where there is none, or it is damaged."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return Evaluation.from_dict(kept), {name: kept[name] for name in OF}
+    except (OSError, ValueError, TypeError, KeyError):
+        return None, {}
 
 
 def load_weights(run: Run, checkpoint: str) -> None:

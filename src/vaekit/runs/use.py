@@ -6,52 +6,75 @@ opened, and compared, as what went in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vaekit import figures
-from vaekit.commands.chosen import Chosen
-from vaekit.commands.loading import load
-from vaekit.commands.rows import FORMATS, refuse_format
+from vaekit.data.dataset import Dataset
 from vaekit.data.identity import index
 from vaekit.data.labels import as_context
 from vaekit.data.source import Array
-from vaekit.data.splits import PARTS
 from vaekit.data.transforms import Transform
 from vaekit.data.units import Units
 from vaekit.distributions import Mixed
-from vaekit.errors import ConfigError, DataError
+from vaekit.errors import ConfigError, DataError, RunError
 from vaekit.evaluation.batches import inference
 from vaekit.evaluation.likelihood import estimate
 from vaekit.evaluation.representation import has_bound
 from vaekit.evaluation.scorable import scorable
-from vaekit.runs.description import MODEL, read_yaml, rebuilt
-from vaekit.runs.run import Run
+from vaekit.model import VAE
+from vaekit.runs.description import MODEL, describe_events, read_yaml, rebuilt
+
+if TYPE_CHECKING:
+    from vaekit.runs.run import Run
 
 AT_ONCE = 256
 
 
-class Worker:
-    """Uses the model of a run.
+class Use:
+    """The use of a fitted model.
 
     Arguments:
-        run: the run, loaded from its folder.
+        model: the model.
+        data: what it is used on; None for what needs no data.
+        events: what its numbers mean, as `vaekit.runs.description.describe_events` says.
+        transforms: what the data it was fitted to went through.
+        words: the words of each column of words in that data.
     """
 
-    def __init__(self, run: Run) -> None:
-        self.run, self.model = run, run.model
-        folder = run.needs_folder()
-        kept = read_yaml(folder, MODEL)
-        self.events: dict[str, Any] = kept.get("events") or {}
-        data = kept.get("data") or {}
-        self.transforms: list[Transform] = rebuilt(folder, data.get("transforms") or [])
-        self.words: dict[str, list[str]] = ((data.get("options") or {}).get("init_args") or {}).get("words") or {}
+    def __init__(
+        self,
+        model: VAE,
+        data: Dataset | None,
+        events: Mapping[str, Any],
+        transforms: Sequence[Transform],
+        words: Mapping[str, Sequence[str]],
+    ) -> None:
+        self.model, self.data, self.events = model, data, events
+        self.transforms, self.words = transforms, words
+
+    @classmethod
+    def of(cls, run: Run) -> Use:
+        """Use the model of a run, which knows what it was fitted to from its folder, or, without one, from the data itself."""
+        if run.folder is None:
+            data = run.needs_data()
+            words = dict(zip(data.column_names, data.column_words, strict=True))
+            return cls(run.model, data, describe_events(data), data.transforms, words)
+        kept = read_yaml(run.folder, MODEL)
+        opened = rebuilt(run.folder, kept.get("data") or {})
+        words = getattr(opened.get("options"), "words", None) or {}
+        return cls(run.model, run.data, kept.get("events") or {}, opened.get("transforms") or (), words)
+
+    @property
+    def _known(self) -> Dataset:
+        if self.data is None:
+            raise RunError("The data of this run was only in memory. Give it to `vaekit.load(folder, data=...)`.")
+        return self.data
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,9 +91,9 @@ class Worker:
         return Units(**self.events["units"]).shown(x) if self.events.get("units") else x
 
     @property
-    def columns(self) -> dict[str, list[str]]:
+    def columns(self) -> dict[str, Sequence[str]]:
         """The columns of a table, by name, each with the words that its numbers stand for, if any."""
-        return {name: self.words.get(name, []) for name in self.events.get("column_names", ())}
+        return {name: self.words.get(name, ()) for name in self.events.get("column_names", ())}
 
     def sample(self, count: int, *, mean: bool, label: str | None, seed: int) -> Tensor:
         """Draw data, shape (count, *event), or the means of p(x|z) at drawn latents.
@@ -103,11 +126,11 @@ class Worker:
             parts = [self._decoded(part, *_repeated(context, len(part))) for part in z.split(AT_ONCE)]
         return self._in_units(torch.cat(parts))
 
-    def encode(self, split: str) -> Tensor:
+    def encode(self, split: str | None) -> Tensor:
         """Map the rows of a split, or of "all", to codes, shape (N, D)."""
         return self._mapped(split, self.model.encode)
 
-    def reconstruct(self, split: str) -> Tensor:
+    def reconstruct(self, split: str | None) -> Tensor:
         """Pass the rows of a split, or of "all", through the model and back, shape (N, *event)."""
         return self._in_units(self._mapped(split, self._reconstructed))
 
@@ -116,7 +139,7 @@ class Worker:
         """The names of the scores of a row; one where the posterior has no density, so that no bound on log p(x) exists."""
         return ("log_likelihood", "distortion", "rate") if has_bound(self.model) else ("distortion",)
 
-    def score(self, split: str, samples: int, seed: int) -> Tensor:
+    def score(self, split: str | None, samples: int, seed: int) -> Tensor:
         """Score the rows of a split, or of "all", shape (N, scores), in nats, by importance sampling."""
 
         def scored(x: Tensor, *context: Tensor) -> Tensor:
@@ -130,16 +153,16 @@ class Worker:
 
         return self._mapped(split, scored, seed)
 
-    def index(self, split: str) -> dict[str, list[str]]:
+    def index(self, split: str | None) -> dict[str, list[Any]]:
         """Say where the rows of a split, or of "all", are in their source, by columns of a table."""
-        return index(self.run.needs_data(), self._parts(split))
+        return index(self._known, self._known.parts(split))
 
-    def pairs(self, split: str, most: int) -> figures.Image:
+    def pairs(self, split: str | None, most: int) -> figures.Image:
         """Lay out the first images of a split above their reconstructions."""
-        part = self._parts(split)[0]
+        part = self._known.parts(split)[0]
         with inference(self.model, 0):
-            given = next(scorable(self.run.needs_data(), self.model.likelihood, part, most, self.model.step.device))
-            return figures.reconstructions(self.model, *given, shown=self.run.needs_data().shown)
+            given = next(scorable(self._known, self.model.likelihood, part, most, self.model.step.device))
+            return figures.reconstructions(self.model, *given, shown=self._known.shown)
 
     def _drawn(self, count: int, context: tuple[Tensor, ...], mean: bool) -> Tensor:
         if not context:
@@ -163,22 +186,14 @@ class Worker:
                 x[..., place[chosen]] = group.mode[..., chosen]
         return x
 
-    def _mapped(self, split: str, function: Callable[..., Tensor], seed: int = 0) -> Tensor:
+    def _mapped(self, split: str | None, function: Callable[..., Tensor], seed: int = 0) -> Tensor:
         parts = []
         with inference(self.model, seed):
-            for name in self._parts(split):
-                data, device = self.run.needs_data(), self.model.step.device
+            for name in self._known.parts(split):
+                data, device = self._known, self.model.step.device
                 for given in scorable(data, self.model.likelihood, name, AT_ONCE, device):
                     parts.append(function(*given).cpu())
         return torch.cat(parts)
-
-    def _parts(self, split: str) -> list[str]:
-        """Return the parts of the data that a split stands for."""
-        data = self.run.needs_data()
-        filled = [name for name in (PARTS if split == "all" else (split,)) if len(data.split(name))]
-        if not filled:
-            raise ConfigError(f"`split` is {split!r}, which has no rows. Name another, or all.")
-        return filled
 
     def _context(self, label: str | None) -> tuple[Tensor, ...]:
         """Return the condition that a label stands for, shape (1, C); none for a model without."""
@@ -224,14 +239,3 @@ def _factors(label: str | None, names: list[str]) -> Array:
             f"`label` is {label!r}; the model is conditional on {len(names)} numbers: {', '.join(names)}."
         )
     return np.array([values], np.float32)
-
-
-def opened(run: Path, chosen: Chosen, out: Path, formats: Sequence[str] = tuple(FORMATS)) -> tuple[Worker, str]:
-    """Load a run with the data that it is used on; return what uses it, and the split.
-
-    Raises:
-        ConfigError: before anything is loaded, if the file to write is of none of the formats.
-    """
-    refuse_format(out, formats=formats)
-    fitted, split = load(run, chosen)
-    return Worker(fitted), split
