@@ -6,6 +6,7 @@ import math
 import os
 import signal
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -231,7 +232,7 @@ def test_more_patience_goes_on_with_a_run_that_stopped_early(tmp_path: Path, pat
 def test_the_average_is_what_is_evaluated_and_returned(tmp_path: Path) -> None:
     run = fitted(tmp_path / "run", 2, ema=0.5, keep_best=0)
     plain = fitted(tmp_path / "plain", 2, keep_best=0)
-    judged = Trainer(run.model, run.objective, tiny_data(), Settings(**QUIET), None).judge("validation")
+    judged = Trainer(deepcopy(run.model), run.objective, tiny_data(), Settings(**QUIET), None).judge("validation")
     assert run.history["validation"]["loss"][-1] == judged.values["loss"] != plain.history["validation"]["loss"][-1]
     saved = checkpoint.load(tmp_path / "run" / LAST)
     assert same([p.detach() for p in run.model.parameters()], saved["average"])

@@ -219,11 +219,10 @@ def test_weights_that_parts_share_are_averaged_under_each_name(tmp_path: Path) -
         shared = vk.networks.MLP(WIDTH, 5, 2 * LATENT)
         return tiny_model(prior=Holds(shared), posterior=vk.posteriors.DiagonalNormal(shared))
 
-    with pytest.warns(UserWarning, match="vaekit.load will need a model"):
-        run = vk.fit(model(), data=tiny_data(), run=tmp_path / "run", epochs=2, ema=0.9, keep_best=0, **QUIET)
+    run = vk.fit(model(), data=tiny_data(), run=tmp_path / "run", epochs=2, ema=0.9, keep_best=0, **QUIET)
     kept = weights(checkpoint.load(tmp_path / "run" / LAST))
     assert same(kept, dict(run.model.state_dict()))
-    loaded = vk.load(tmp_path / "run", model=model(), data=run.data)
+    loaded = vk.load(tmp_path / "run", data=run.data)
     assert same(dict(loaded.model.state_dict()), dict(run.model.state_dict()))
 
 

@@ -56,6 +56,7 @@ def divergence(q: Distribution, p: Distribution, z: Tensor) -> Divergence:
 
     Raises:
         ShapeError: if q and p are distributions of events of different shapes, or of single numbers.
+        ConfigError: if one is a mass function and the other a density, or relaxed draws would have to be scored.
 
     Example:
         >>> import torch
@@ -79,6 +80,7 @@ def divergence(q: Distribution, p: Distribution, z: Tensor) -> Divergence:
     try:
         return Divergence(kl_divergence(q, p).unsqueeze(-1) if form is None else form(q, p, z), True)
     except NotImplementedError:
+        _refuse_unlike(q, p)
         return Divergence((q.log_prob(z) - p.log_prob(z)).unsqueeze(-1), False)
 
 
@@ -128,6 +130,7 @@ def _independent(q: Independent[Any], p: Independent[Any], z: Tensor) -> Tensor:
 @register(Delta, Distribution)
 def _delta(q: Delta, p: Distribution, z: Tensor) -> Tensor:
     """The part of an infinite divergence that depends on the parameters: minus the log-density of the prior at the point."""
+    _refuse_unlike(q, p)
     return -p.log_prob(q.loc).unsqueeze(-1)
 
 
@@ -138,18 +141,32 @@ def _categorical(q: OneHotCategoricals, p: OneHotCategoricals, z: Tensor) -> Ten
     return (log_q.exp() * (log_q - p.log_probs)).sum(-1)
 
 
-@register(RelaxedCategoricals, OneHotCategoricals)
-def _relaxed(q: RelaxedCategoricals, p: OneHotCategoricals, z: Tensor) -> Tensor:
-    """The divergence of the exact distribution, as Jang et al. (2017) train with; exact samples make it a bound."""
-    return _categorical(q.exact, p, z)
-
-
-@register(Delta, OneHotCategoricals)
-@register(OneHotCategoricals, Distribution)
 @register(RelaxedCategoricals, Distribution)
-@register(Distribution, OneHotCategoricals)
-def _unlike(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+def _relaxed(q: RelaxedCategoricals, p: Distribution, z: Tensor) -> Tensor:
+    """The divergence of the exact distribution, as Jang et al. (2017) train with; exact samples make it a bound."""
+    form = _forms.get((OneHotCategoricals, type(p)))
+    if form is not None:
+        return form(q.exact, p, z)
+    _refuse_unlike(q.exact, p)
     raise ConfigError(
-        f"The posterior returned {type(q).__name__} and the prior {type(p).__name__}: one is a mass function and the other a "
-        f"density, so they have no divergence. Pair posteriors.Concrete with priors.UniformCategorical."
+        f"The posterior's draws are relaxed in training, and the prior, {type(p).__name__}, scores exact ones. Register their "
+        f"divergence in closed form: vaekit.divergences.register(OneHotCategoricals, {type(p).__name__})."
     )
+
+
+def _refuse_unlike(q: Distribution, p: Distribution) -> None:
+    """Refuse a density beside a mass function; a distribution that does not state its support is taken for a density."""
+    if _is_discrete(q) != _is_discrete(p):
+        raise ConfigError(
+            f"The posterior returned {type(q).__name__} and the prior {type(p).__name__}: one is a mass function and the other a "
+            f"density, so they have no divergence. Pair posteriors.Concrete with priors.UniformCategorical, or with a mass "
+            f"function whose `support` says that it is one."
+        )
+
+
+def _is_discrete(law: Distribution) -> bool:
+    """Tell whether a distribution says that it is a mass function."""
+    try:
+        return law.support is not None and law.support.is_discrete
+    except NotImplementedError:
+        return False

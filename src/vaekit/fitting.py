@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vaekit import data as data_room
 from vaekit.arguments import require_object
 from vaekit.data.dataset import Dataset
 from vaekit.data.reading import Opened
 from vaekit.data.splits import PARTS
-from vaekit.errors import ConfigError, NonFiniteError, VaekitError
+from vaekit.errors import ConfigError, NonFiniteError, ShapeError, VaekitError
+from vaekit.evaluation.batches import inference
+from vaekit.evaluation.scorer import scorer
 from vaekit.model import VAE
 from vaekit.objectives import ELBO, Objective
 from vaekit.runs.claim import Claim, Place
@@ -33,10 +35,13 @@ from vaekit.shapes import numel
 from vaekit.training import Settings
 from vaekit.training.checkpoint import load as load_checkpoint
 from vaekit.training.processes import by_first, is_first
-from vaekit.training.saving import CHECKPOINTS
+from vaekit.training.recorder import history
+from vaekit.training.saving import CHECKPOINTS, weights
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+    from vaekit.training.loop import AfterEpoch
 
 
 def fit(
@@ -47,6 +52,7 @@ def fit(
     run: str | Path | None = None,
     resume: bool | None = False,
     config: Mapping[str, Any] | None = None,
+    after_epoch: AfterEpoch | None = None,
     **settings: Any,
 ) -> Run:
     """Fit a model to data.
@@ -58,7 +64,10 @@ def fit(
         run: the folder that keeps the run; None keeps nothing on disk.
         resume: continue the run in that folder from its last checkpoint, bit for bit as if it had not stopped; None does so
             if the folder holds a run, and else starts one.
-        config: further entries of the run's `config.yaml`, as the flags of a command.
+        config: what the run's `config.yaml` holds, as the flags of a command; if absent, the settings and descriptions of what
+            is fitted.
+        after_epoch: called after every epoch, once it is saved, with its number from 1 and the averages of each split, as
+            `{"train": {"loss": ..., "bound": ...}, "validation": ...}`; training stops where it returns True.
         settings: the fields of `vaekit.training.Settings`: epochs, batch_size, seed, optimizer, clip, precision, ...
 
     Returns:
@@ -75,8 +84,9 @@ def fit(
 
     refuse_classes(model, objective)
     objective, chosen = ELBO() if objective is None else objective, make_settings(settings)
-    dataset = _opened(data).prepared_for(model.likelihood)
-    check_fits(model, objective, dataset, chosen.batch_size)
+    opened = _opened(data)
+    dataset = opened.prepared_for(scorer(model, *opened.train.first_context()))
+    check_fits(model, objective, dataset, chosen)
     folder = Path(run) if run is not None else None
     with Claim(folder) as claim, torch.random.fork_rng([]):
         fabric = make_fabric(chosen)
@@ -87,7 +97,7 @@ def fit(
         try:
             if not place.resumes:
                 by_first(fabric, keep)
-            trainer = Trainer(model, objective, dataset, chosen, folder, place.resumes, fabric)
+            trainer = Trainer(model, objective, dataset, chosen, folder, place.resumes, fabric, after_epoch=after_epoch)
             begun = trainer.taken
             if place.resumes and trainer.progress.epoch < chosen.epochs:
                 by_first(fabric, keep)
@@ -96,8 +106,9 @@ def fit(
             _refuse_start(error, place, 0 if trainer is None else trainer.taken)
             raise
         result = Run(model, objective, dataset, folder, progress, trainer.taken - begun)
+        result.held = {} if folder else {name: history(rows) for name, rows in trainer.recorder.held.items()}
         trainer.finish()
-        _take_best(result, fabric)
+        _take_best(result, fabric, trainer.saver.held)
     return result
 
 
@@ -110,14 +121,20 @@ def _opened(data: Opened | Dataset | None) -> Dataset:
     return data if isinstance(data, Dataset) else data_room.open(data)
 
 
-def _take_best(run: Run, fabric: Fabric) -> None:
-    """Leave the model in evaluation mode, with the best weights where they were kept and training came to its end."""
+def _take_best(run: Run, fabric: Fabric, held: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Leave the model in evaluation mode, with the best weights where training came to its end: from the folder, or held."""
     progress = run.progress
-    if run.folder is not None and progress and progress.best and progress.interrupted is None:
+    if progress and progress.best and progress.interrupted is None:
         best = progress.best[0][1]
-        take_weights(run, by_first(fabric, partial(load_checkpoint, run.folder / CHECKPOINTS / best)), best)
+        kept = held[best] if run.folder is None else _read_best(run.folder, best, fabric)
+        take_weights(run, kept, best)
     run.taken = run.step
     run.model.eval()
+
+
+def _read_best(folder: Path, name: str, fabric: Fabric) -> dict[str, Tensor]:
+    """Read the weights of a checkpoint, in all processes."""
+    return weights(by_first(fabric, partial(load_checkpoint, folder / CHECKPOINTS / name)))
 
 
 def _refuse_start(error: Exception, place: Place, taken: int) -> None:
@@ -144,6 +161,11 @@ def refuse_classes(model: VAE, objective: Objective | None) -> None:
     """
     require_object("objective", objective)
     require_object("model", model)
+    if isinstance(objective, nn.Module) and any(True for _ in objective.parameters()):
+        raise ConfigError(
+            f"`objective` is a {type(objective).__name__} with parameters of its own, which `fit` would not train. Keep them in a "
+            f"part of the model, or write the loop yourself."
+        )
     if objective is not None and not callable(objective):
         raise ConfigError(
             f"`objective` is a {type(objective).__name__}, which is not called with a model and a batch, as ELBO() is. Data is "
@@ -175,11 +197,16 @@ def check_precision(model: VAE) -> None:
             )
 
 
-def check_fits(model: VAE, objective: Objective, data: Dataset, batch_size: int) -> None:
-    """Refuse a model and data that do not go together: precision, values, and the last batch of an epoch."""
+def check_fits(model: VAE, objective: Objective, data: Dataset, settings: Settings) -> None:
+    """Refuse what does not go together: precision, values, several draws at once, the last batch, patience without validation."""
+    if settings.patience is not None and not len(data.validation):
+        raise ConfigError(
+            f"`patience` is {settings.patience}, but there are no rows for validation. Hold some out, or leave it away."
+        )
     check_precision(model)
     check_values(model, data)
-    check_last_batch(model, objective, data, batch_size)
+    check_draws(model, data)
+    check_last_batch(model, objective, data, settings.batch_size)
 
 
 def check_values(model: VAE, data: Dataset) -> None:
@@ -192,7 +219,7 @@ def check_values(model: VAE, data: Dataset) -> None:
         ShapeError: if the events have another shape.
         DataError: if values lie outside the likelihood's support.
     """
-    if (check := getattr(model.likelihood, "check", None)) is None:
+    if (check := getattr(scorer(model, *data.train.first_context()), "check", None)) is None:
         return
     size = max(1, min(1024, 2**20 // numel(data.event_shape)))
     for part in PARTS:
@@ -200,6 +227,27 @@ def check_values(model: VAE, data: Dataset) -> None:
         values = 2**26 if isinstance(x, np.ndarray) and x.dtype != np.uint8 else 1
         for given in islice(data.batches(part, size), max(1, values // (size * numel(data.event_shape)))):
             check(given[0])
+
+
+def check_draws(model: VAE, data: Dataset) -> None:
+    """Refuse a likelihood that scores one draw of the latents, but not two at once, as evaluation needs it to.
+
+    Raises:
+        ShapeError: saying what it made of them.
+    """
+    x, *context = (part.to(model.step.device) for part in next(data.batches("train", 3)))
+    with inference(model, seed=0):
+        try:
+            model.trace(x, *context).log_likelihood(x)
+        except Exception:  # the first step will say what is wrong
+            return
+        try:
+            model.trace(x, *context, samples=(2,)).log_likelihood(x)
+        except Exception as error:
+            raise ShapeError(
+                f"The model scores latents of shape (B, D), but not several draws of them, (S, B, D), as evaluation needs: {error} "
+                f"Have the likelihood apply its network by vaekit.shapes.apply_to_latents, which folds draws into the batch."
+            ) from error
 
 
 def check_last_batch(model: VAE, objective: Objective, data: Dataset, batch_size: int) -> None:

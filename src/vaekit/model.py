@@ -96,6 +96,10 @@ class VAE(nn.Module):
         z = posterior.rsample(samples) if posterior.has_rsample else posterior.sample(samples)
         return Trace(z, posterior, self.prior(*context), self.likelihood(z, *context))
 
+    def forward(self, x: Tensor, *context: Tensor, samples: Sequence[int] = ()) -> Trace:
+        """Return `trace`: what a model is called for by those who call, compile or parallelise modules."""
+        return self.trace(x, *context, samples=samples)
+
     def log_joint(self, x: Tensor, z: Tensor, *context: Tensor) -> Tensor:
         """Compute log p(x, z) in nats, shape (*S, B), for data (B, *event) and latents (*S, B, D).
 

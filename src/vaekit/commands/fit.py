@@ -17,6 +17,7 @@ from vaekit.commands.loading import judged
 from vaekit.composition import Composition
 from vaekit.data.dataset import Dataset
 from vaekit.errors import ConfigError
+from vaekit.evaluation.scorer import scorer
 from vaekit.fitting import fit as fit_model
 from vaekit.runs.claim import refuse_used
 from vaekit.runs.report import LIVE, has_live_page
@@ -42,7 +43,7 @@ def fit(arguments: Sequence[str]) -> int:
     parts = {f.name: flags[f.name] for f in fields(Composition)}
     composition = Composition(**{**parts, "model": config.get("model")})
     model = composition.build(opened)
-    data = opened.prepared_for(model.likelihood)
+    data = opened.prepared_for(scorer(model, *opened.train.first_context()))
     console.print(as_flags(data.describe(), "fit"), markup=False)
     if composition.likelihood is None and composition.model is None and not told(data):
         console.print(f"likelihood: {data.propose().reason}", markup=False)

@@ -1,10 +1,11 @@
 """Data: opened by one argument, described, split, transformed, and read in batches."""
 
 from vaekit.data.batches import Batch, Loader
-from vaekit.data.dataset import Dataset, Split
+from vaekit.data.dataset import Dataset
 from vaekit.data.opening import open
 from vaekit.data.propose import Proposal
 from vaekit.data.source import ArrayFile, Decoding, Source, Table
+from vaekit.data.splits import Split
 from vaekit.data.synthetic import Rectangles
 from vaekit.data.transforms import (
     Binarize,

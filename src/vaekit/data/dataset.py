@@ -25,7 +25,7 @@ from vaekit.data.facts import Facts, chunks, sample
 from vaekit.data.propose import Proposal, propose, suited
 from vaekit.data.resident import ResidentLoader
 from vaekit.data.source import Array, Decoding, Stored, Table
-from vaekit.data.splits import PARTS
+from vaekit.data.splits import PARTS, Split
 from vaekit.data.transform_order import check_order
 from vaekit.data.transforms import Dequantize, Standardize, Transform
 from vaekit.data.units import Units
@@ -35,34 +35,6 @@ from vaekit.model import randomness
 from vaekit.shapes import Shape
 
 RESIDENT_BYTES = 2**32
-
-
-@dataclass(frozen=True, repr=False)
-class Split:
-    """Rows that belong together.
-
-    Attributes:
-        x: values as they are stored, shape (N, *event).
-        labels: integer classes, shape (N,), or float factors, shape (N, F); None where there are none.
-        context: what the model is given besides x, each float32 of shape (N, C).
-        rows: the number of each row in its part of the source, shape (N,); None where they are all, in order.
-        files: the name of each row's file, shape (N,); None where rows are no files.
-    """
-
-    x: Stored
-    labels: Array | None = None
-    context: tuple[Array, ...] = ()
-    rows: Array | None = None
-    files: Array | None = None
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __repr__(self) -> str:
-        labels = "None" if self.labels is None else f"{self.labels.dtype} {self.labels.shape}"
-        return (
-            f"Split(x={self.x.dtype} {tuple(self.x.shape)}, labels={labels}, context={[c.shape for c in self.context]})"
-        )
 
 
 @dataclass(frozen=True)

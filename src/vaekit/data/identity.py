@@ -12,7 +12,8 @@ from vaekit.data.facts import sample
 from vaekit.data.source import Array, Source, Stored
 
 if TYPE_CHECKING:
-    from vaekit.data.dataset import Dataset, Split
+    from vaekit.data.dataset import Dataset
+    from vaekit.data.splits import Split
 
 WHOLE = 2**28  # bytes of an array that are all looked at; of a larger one, and of one on the disk, some rows are
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vaekit.arguments import require_object
-from vaekit.data.dataset import RESIDENT_BYTES, About, Dataset, Split, prepare
+from vaekit.data.dataset import RESIDENT_BYTES, About, Dataset, prepare
 from vaekit.data.describe import tell_missing
 from vaekit.data.facts import Facts, Flags, chunks, inspect, missing, numeric, sample
 from vaekit.data.identity import digest
@@ -18,7 +18,7 @@ from vaekit.data.labels import as_context, encode_labels, unlabelled
 from vaekit.data.reading import Opened, read, settled
 from vaekit.data.rows import Indices, stored
 from vaekit.data.source import Array, Options, Source, Stored
-from vaekit.data.splits import plan
+from vaekit.data.splits import Split, plan
 from vaekit.data.transforms import Transform
 from vaekit.data.units import Units
 from vaekit.errors import ConfigError, DataError

@@ -7,14 +7,50 @@ rows alone gives up a twelfth of those for each missing part (5,000 of MNIST's 6
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from vaekit.data.rows import Indices
+from vaekit.data.source import Array, Stored
 from vaekit.errors import ConfigError, DataError
 
 PARTS = ("train", "validation", "test")
 OF_ALL, OF_TRAIN = 1 / 10, 1 / 12
+
+
+@dataclass(frozen=True, repr=False)
+class Split:
+    """Rows that belong together.
+
+    Attributes:
+        x: values as they are stored, shape (N, *event).
+        labels: integer classes, shape (N,), or float factors, shape (N, F); None where there are none.
+        context: what the model is given besides x, each float32 of shape (N, C).
+        rows: the number of each row in its part of the source, shape (N,); None where they are all, in order.
+        files: the name of each row's file, shape (N,); None where rows are no files.
+    """
+
+    x: Stored
+    labels: Array | None = None
+    context: tuple[Array, ...] = ()
+    rows: Array | None = None
+    files: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __repr__(self) -> str:
+        labels = "None" if self.labels is None else f"{self.labels.dtype} {self.labels.shape}"
+        return (
+            f"Split(x={self.x.dtype} {tuple(self.x.shape)}, labels={labels}, context={[c.shape for c in self.context]})"
+        )
+
+    def first_context(self) -> tuple[Tensor, ...]:
+        """Return what the model is given besides the first row, each of shape (1, C)."""
+        return tuple(torch.from_numpy(c[:1]) for c in self.context)
 
 
 def split_rows(rows: int, fractions: Mapping[str, float], seed: int) -> dict[str, Indices]:

@@ -24,6 +24,7 @@ from vaekit.errors import ConfigError, NonFiniteError
 from vaekit.evaluation.batches import Batches, inference, unpacked
 from vaekit.evaluation.moments import Moments
 from vaekit.evaluation.representation import ACTIVE, has_bound, posterior_mean
+from vaekit.evaluation.scorer import is_normalised
 from vaekit.evaluation.summary import Evaluation
 from vaekit.model import VAE
 from vaekit.objectives.elbo import ELBO
@@ -177,7 +178,7 @@ def evaluate(
         samples=samples,
         dimensions=given[0][0].numel(),
         closed_form=found.closed_form,
-        relaxed=not getattr(model.likelihood, "is_normalised", True),
+        relaxed=not is_normalised(model.likelihood),
         bound_reason=no_bound,
         bits_per_dim_reason=no_code,
         units_offset=units_offset,
@@ -235,7 +236,7 @@ def bits_per_dim(log_likelihood: Tensor, dimensions: int, offset: float = 0.0) -
 
 def _why_no_code(model: VAE, bits_offset: float | None) -> str | None:
     """Say why nats are not a code length of the stored data; None if they are."""
-    if not getattr(model.likelihood, "is_normalised", True):
+    if not is_normalised(model.likelihood):
         return NOT_NORMALISED
     if bits_offset is None and not getattr(model.likelihood, "is_discrete", False):
         return NO_MASS

@@ -24,6 +24,7 @@ from vaekit.data.source import Array
 from vaekit.errors import RunError
 from vaekit.evaluation import Evaluation, evaluate
 from vaekit.evaluation.scorable import scorable
+from vaekit.evaluation.scorer import scorer
 from vaekit.files import write_text
 from vaekit.model import VAE
 from vaekit.objectives import Objective
@@ -57,6 +58,7 @@ class Run:
         taken: the step of that checkpoint.
         evaluation: the newest judgement, None if there is none.
         judged: what that is of: the weights and their step, the data's name, and the splits.
+        held: what was recorded, by the name of its table, where there is no folder.
     """
 
     model: VAE
@@ -69,6 +71,7 @@ class Run:
     taken: int = 0
     evaluation: Evaluation | None = None
     judged: dict[str, Any] = field(default_factory=dict)
+    held: dict[str, History] = field(default_factory=dict, init=False)
     _drawn: tuple[object, list[drawing.Illustration]] | None = field(default=None)
 
     def __repr__(self) -> str:
@@ -89,13 +92,16 @@ class Run:
 
     @property
     def history(self) -> History:
-        """The recorded averages, from `metrics.csv`: split -> column -> numbers in order."""
-        return read_table(self.needs_folder() / METRICS)
+        """The recorded averages, as in `metrics.csv`: split -> column -> numbers in order."""
+        return self._recorded(METRICS)
 
     @property
     def rates(self) -> History:
-        """The recorded rate of each latent, from `rates.csv`: split -> column -> numbers in order."""
-        return read_table(self.needs_folder() / RATES)
+        """The recorded rate of each latent, as in `rates.csv`: split -> column -> numbers in order."""
+        return self._recorded(RATES)
+
+    def _recorded(self, table: str) -> History:
+        return self.held.get(table, {}) if self.folder is None else read_table(self.folder / table)
 
     def evaluate(
         self,
@@ -115,7 +121,7 @@ class Run:
         """
         data = self.needs_data()
         splits = data.parts(split)
-        likelihood, device = self.model.likelihood, self.model.step.device
+        likelihood, device = scorer(self.model, *data.train.first_context()), self.model.step.device
         parts = [scorable(data, likelihood, name, EVALUATED_AT_ONCE, device) for name in splits]
         evaluation = evaluate(
             self.model,
@@ -205,7 +211,7 @@ class Run:
             limit=limit,
             span=span,
         )
-        if self.folder is not None and self.history:
+        if self.history:
             yield from drawing.training(self.history, self.rates)
 
     def figures(self, limit: int = 2000, span: Span | None = None, split: str | None = None) -> list[Path]:
@@ -328,17 +334,13 @@ def load_weights(run: Run, checkpoint: str) -> None:
     name = {"last": LAST, "best": _best_name(folder)}.get(checkpoint) or f"{checkpoint.removesuffix(SUFFIX)}{SUFFIX}"
     if Path(name).name != name:
         raise RunError(f"`checkpoint` is {checkpoint!r}; name a file of `{folder}`, or best, or last.")
-    take_weights(run, load_checkpoint(folder / name), name)
+    kept = weights(load_checkpoint(folder / name))
+    refuse_other_weights(run.model, kept, folder / name)
+    take_weights(run, kept, name)
 
 
-def take_weights(run: Run, tree: Mapping[str, Any], name: str) -> None:
-    """Put the weights of a checkpoint that was read from the file `name` into a run's model.
-
-    Raises:
-        RunError: if it is of another model.
-    """
-    kept = weights(tree)
-    refuse_other_weights(run.model, kept, run.needs_folder() / CHECKPOINTS / name)
+def take_weights(run: Run, kept: Mapping[str, Tensor], name: str) -> None:
+    """Put the weights of the checkpoint of this name into a run's model."""
     run.model.load_state_dict(kept)
     run.checkpoint, run.taken = name.removesuffix(SUFFIX), run.step
 

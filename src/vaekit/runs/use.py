@@ -27,6 +27,7 @@ from vaekit.evaluation.batches import inference
 from vaekit.evaluation.likelihood import estimate
 from vaekit.evaluation.representation import has_bound
 from vaekit.evaluation.scorable import scorable
+from vaekit.evaluation.scorer import scorer
 from vaekit.model import VAE
 from vaekit.runs.description import MODEL, describe_events, read_yaml, rebuilt
 
@@ -75,6 +76,10 @@ class Use:
         if self.data is None:
             raise RunError("The data of this run was only in memory. Give it to `vaekit.load(folder, data=...)`.")
         return self.data
+
+    @property
+    def _scorer(self) -> Any:
+        return scorer(self.model, *self._known.train.first_context())
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -161,7 +166,7 @@ class Use:
         """Lay out the first images of a split above their reconstructions."""
         part = self._known.parts(split)[0]
         with inference(self.model, 0):
-            given = next(scorable(self._known, self.model.likelihood, part, most, self.model.step.device))
+            given = next(scorable(self._known, self._scorer, part, most, self.model.step.device))
             return figures.reconstructions(self.model, *given, shown=self._known.shown)
 
     def _drawn(self, count: int, context: tuple[Tensor, ...], mean: bool) -> Tensor:
@@ -191,7 +196,7 @@ class Use:
         with inference(self.model, seed):
             for name in self._known.parts(split):
                 data, device = self._known, self.model.step.device
-                for given in scorable(data, self.model.likelihood, name, AT_ONCE, device):
+                for given in scorable(data, self._scorer, name, AT_ONCE, device):
                     parts.append(function(*given).cpu())
         return torch.cat(parts)
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -31,7 +32,7 @@ from vaekit.training.engine import ShardedStrategy, make_fabric
 from vaekit.training.graph import NORM, Capture, GraphedStep, make_capture
 from vaekit.training.meter import Meter, Reading, Row
 from vaekit.training.options import options_of
-from vaekit.training.processes import Agreement, Wish
+from vaekit.training.processes import Agreement, Wish, by_first
 from vaekit.training.recorder import Recorder
 from vaekit.training.saving import CHECKPOINTS, LAST, Progress, Saver
 from vaekit.training.settings import Settings
@@ -39,6 +40,8 @@ from vaekit.training.sharded import gathered, whole
 from vaekit.training.snapshots import Snapshots
 from vaekit.training.step import Pass, Step, first_non_finite, made, make_optimizer
 from vaekit.training.stop import Stop
+
+AfterEpoch: TypeAlias = Callable[[int, Mapping[str, Row]], object]
 
 
 class Trainer:
@@ -53,6 +56,8 @@ class Trainer:
         resume: continue from the folder's last checkpoint.
         fabric: what was launched for these settings already; absent, it is launched here.
         capture: records whole steps; absent, as CUDA graphs where the settings allow it.
+        after_epoch: called by the first process after every epoch, once it is saved, with its number from 1 and the averages
+            of each split; training stops where it returns True.
     """
 
     def __init__(
@@ -65,8 +70,9 @@ class Trainer:
         resume: bool = False,
         fabric: Fabric | None = None,
         capture: Capture | None = None,
+        after_epoch: AfterEpoch | None = None,
     ) -> None:
-        self.settings, self.data, self.given = settings, data, model
+        self.settings, self.data, self.given, self.after_epoch = settings, data, model, after_epoch
         self.fabric = fabric or make_fabric(settings)
         self.strategy, self.device = self.fabric.strategy, self.fabric.device
         self.model = model = copy.deepcopy(model) if isinstance(self.strategy, ShardedStrategy) else model
@@ -99,13 +105,15 @@ class Trainer:
         self._start(folder, resume)
 
     def _start(self, folder: Path | None, resume: bool) -> None:
-        """Seed a new run, or take up an old one."""
+        """Seed a new run, whose schedules begin at step 0, or take up an old one."""
         torch.manual_seed(self.settings.seed + 1_000_003 * self.fabric.global_rank)
         rows = self.saver.restore(folder / CHECKPOINTS / LAST) if resume and folder else None
         writes = folder if self.fabric.is_global_zero else None
-        self.recorder = Recorder(writes, self.settings.tensorboard, rows, self.taken)
+        self.recorder = Recorder(writes, self.settings.tensorboard, rows, self.taken if resume else 0)
         self.snapshots = Snapshots(self.model, self.data, self.recorder)
         if not resume:
+            for clock in self.model.clocks():
+                clock.zero_()
             self.saver.save_last()
 
     @property
@@ -236,13 +244,15 @@ class Trainer:
                 found["validation"] = self._validate(epoch)
             if len(self.data.test) and self.settings.test_every and epoch % self.settings.test_every == 0:
                 found["test"] = self._evaluate("test", epoch)
-            if self.settings.figures_every and epoch % self.settings.figures_every == 0:
-                self._take_snapshots(epoch)
         self.display.finished_epoch(epoch, found)
         self.saver.save_last()
+        if self.settings.figures_every and epoch % self.settings.figures_every == 0:
+            self._take_snapshots(epoch)
+        if self.after_epoch is not None and by_first(self.fabric, partial(self.after_epoch, epoch, found)) is True:
+            self.progress.finished = True
 
     def _take_snapshots(self, epoch: int) -> None:
-        with whole(self.passing):
+        with self._averaged(), whole(self.passing):
             if self.fabric.is_global_zero:
                 self.snapshots.take(epoch, self.taken)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vaekit.errors import RunError
 from vaekit.files import write_text, writing
@@ -28,13 +28,14 @@ class Recorder:
     A resumed run cuts off the rows, and has TensorBoard hide the events, that were written after its checkpoint.
 
     Arguments:
-        folder: the run's folder; None records nothing.
+        folder: the run's folder; None writes nothing.
         tensorboard: whether to write TensorBoard events.
         rows: how many rows of each table to continue from.
         step: the step to continue from.
 
     Attributes:
         rows: how many rows each table has.
+        held: where there is no folder, the rows of each table.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Recorder:
     ) -> None:
         self.folder = folder
         self.rows: dict[str, int] = {}
+        self.held: dict[str, list[Mapping[str, object]]] = {METRICS: [], RATES: []}
         self.writer: SummaryWriter | None = None
         if folder is None:
             return
@@ -84,7 +86,10 @@ class Recorder:
 
     def _append(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Append rows to a table; a column that it does not have yet is added to it, and is empty in the rows before."""
-        if self.folder is None or not rows:
+        if not rows:
+            return
+        if self.folder is None:
+            self.held.get(name, []).extend(rows)
             return
         path, text = self.folder / name, io.StringIO()
         known = _columns(path)
@@ -133,24 +138,39 @@ def _cut(path: Path, rows: int) -> int:
 
 
 def read_table(path: Path) -> History:
-    """Read a table of a run: split -> column -> numbers in order, NaN where a cell is empty; columns without any are left out.
+    """Read a table of a run, as `history` gives it.
 
     Raises:
         RunError: if it is damaged.
     """
-    rows: dict[str, list[dict[str, str]]] = {}
     if not path.is_file():
         return {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                rows.setdefault(row.pop("split"), []).append(row)
-        return {split: _numbers(of_split) for split, of_split in rows.items()}
+            return history(csv.DictReader(file))
     except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise RunError(f"`{path}` is damaged ({type(error).__name__}: {error}). Remove it to go on without.") from error
 
 
-def _numbers(rows: Sequence[Mapping[str, str]]) -> dict[str, list[float]]:
+def history(rows: Iterable[Mapping[str, Any]]) -> History:
+    """Arrange rows: split -> column -> numbers in order, NaN where a cell is empty; columns without any are left out.
+
+    Example:
+        >>> history([{"step": 1, "split": "train", "loss": 2.5}, {"step": 2, "split": "train", "loss": ""}])
+        {'train': {'step': [1.0, 2.0], 'loss': [2.5, nan]}}
+    """
+    by_split: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_split.setdefault(row["split"], []).append(row)
+    return {split: _numbers(of_split) for split, of_split in by_split.items()}
+
+
+def _numbers(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
     """Read the columns of the rows of one split."""
-    filled = [name for name in dict.fromkeys(chain.from_iterable(rows)) if any(row[name] for row in rows)]
-    return {name: [float(row[name] or math.nan) for row in rows] for name in filled}
+    names = [name for name in dict.fromkeys(chain.from_iterable(rows)) if name != "split"]
+    columns = {name: [row.get(name, "") for row in rows] for name in names}
+    return {
+        name: [math.nan if cell == "" else float(cell) for cell in cells]
+        for name, cells in columns.items()
+        if any(cell != "" for cell in cells)
+    }

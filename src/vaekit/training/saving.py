@@ -78,7 +78,10 @@ class Saver:
 
     Arguments:
         trainer: whose state is saved.
-        folder: the run's folder; None saves nothing.
+        folder: the run's folder; None writes nothing.
+
+    Attributes:
+        held: where there is no folder, the weights of the best checkpoints, by name.
     """
 
     def __init__(self, trainer: Trainer, folder: Path | None) -> None:
@@ -86,6 +89,7 @@ class Saver:
         self.folder = folder / CHECKPOINTS if folder else None
         self.writes = bool(folder) and trainer.fabric.is_global_zero
         self.obsolete: list[str] = []
+        self.held: dict[str, dict[str, torch.Tensor]] = {}
         self.saved_at = time.monotonic()
 
     def save_last(self) -> None:
@@ -93,6 +97,7 @@ class Saver:
         self._write(LAST)
         while self.obsolete:
             name = self.obsolete.pop()
+            self.held.pop(name, None)
             if self.folder is not None and self.writes:
                 (self.folder / name).unlink(missing_ok=True)
         self.saved_at = time.monotonic()
@@ -112,6 +117,8 @@ class Saver:
         self.obsolete += [old for _, old in best[keep:]]
         del best[keep:]
         self._write(name)
+        if self.folder is None:
+            self.held[name] = {key: weight.cpu().clone() for key, weight in weights(self._tree()).items()}
 
     def last_known(self) -> str:
         """Say where the last good state is."""

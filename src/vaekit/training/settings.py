@@ -50,6 +50,7 @@ class Settings:
         evaluate_every: epochs between evaluations on the validation split.
         test_every: epochs between evaluations on the test split; 0 leaves it for the end.
         patience: evaluations without improvement of the validation loss after which training stops; None never stops early.
+            It needs a validation split.
         keep_best: how many of the best checkpoints by validation loss are kept.
         save_minutes: save a checkpoint within an epoch that lasts longer than this.
         figures_every: epochs between grids of reconstructions and samples; 0 for none during training.
