@@ -153,11 +153,13 @@ def _what_is_scored(factory: Callable[..., nn.Module], data: Dataset) -> object:
     Raises:
         ConfigError: if it needs columns, and the data is no table.
     """
-    target = spec.import_object(spec.describe_factory(factory)["class_path"])
-    if "columns" not in inspect.signature(target).parameters or "event_shape" in inspect.signature(target).parameters:
+    target = spec.target_of(factory)
+    known = inspect.signature(target).parameters
+    if "columns" not in known or "event_shape" in known:
         return data.event_shape
     if not data.columns:
-        raise ConfigError(f"`likelihood` is {target.__name__}, which scores the columns of a table; the data is none.")
+        name = getattr(target, "__name__", "a factory")
+        raise ConfigError(f"`likelihood` is {name}, which scores the columns of a table; the data is none.")
     return data.columns
 
 
