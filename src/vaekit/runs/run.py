@@ -130,8 +130,7 @@ class Run:
         told = [split] if split == "all" else splits
         self.judged = {"checkpoint": self.weights, "step": self.step, "data": data.name, "split": told}
         if self.folder is not None:
-            written = json.dumps({**evaluation.as_dict(), **self.judged}, indent=2, allow_nan=False)
-            write_text(self.folder / EVALUATION, written + "\n")
+            write_text(self.folder / EVALUATION, evaluation.to_json(**self.judged) + "\n")
         return evaluation
 
     def sample(self, count: int = 64, *, label: str | None = None, mean: bool = False, seed: int = 0) -> Tensor:
@@ -233,7 +232,7 @@ class Run:
             folder / "report.html",
             title=title_of(data, folder),
             summary=summary,
-            evaluation={", ".join(self.judged.get("split", ())): evaluation},
+            evaluations={", ".join(self.judged.get("split", ())): evaluation},
             figures=self.illustrate(limit, span, split),
             history=self.history,
             configuration=(folder / CONFIG).read_text(encoding="utf-8"),
