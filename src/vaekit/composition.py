@@ -22,7 +22,7 @@ from torch import nn
 from vaekit import posteriors, priors, spec
 from vaekit.data.dataset import Dataset
 from vaekit.data.opening import open
-from vaekit.data.reading import Opened
+from vaekit.data.reading import Openable
 from vaekit.errors import ConfigError, VaekitError
 from vaekit.likelihoods.columns import Count
 from vaekit.model import VAE
@@ -109,7 +109,7 @@ class Composition:
         return _made("likelihood", factory, network, given)
 
 
-def compose(data: Opened | Dataset, **parts: Any) -> VAE:
+def compose(data: Openable | Dataset, **parts: Any) -> VAE:
     """Compose a model for data: what is left open suits the data, its likelihood above all.
 
     Arguments:

@@ -20,7 +20,7 @@ from torch import nn
 from vaekit import data as data_room
 from vaekit.arguments import require_object
 from vaekit.data.dataset import Dataset
-from vaekit.data.reading import Opened
+from vaekit.data.reading import Openable
 from vaekit.data.splits import PARTS
 from vaekit.errors import ConfigError, NonFiniteError, VaekitError
 from vaekit.model import VAE
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 def fit(
     model: VAE,
     objective: Objective | None = None,
-    data: Opened | Dataset | None = None,
+    data: Openable | Dataset | None = None,
     *,
     run: str | Path | None = None,
     resume: bool | None = False,
@@ -101,7 +101,7 @@ def fit(
     return result
 
 
-def _opened(data: Opened | Dataset | None) -> Dataset:
+def _opened(data: Openable | Dataset | None) -> Dataset:
     """Open data, unless it is open."""
     if data is None:
         raise ConfigError(
@@ -116,7 +116,7 @@ def _take_best(run: Run, fabric: Fabric) -> None:
     if run.folder is not None and progress and progress.best and progress.interrupted is None:
         best = progress.best[0][1]
         take_weights(run, by_first(fabric, partial(load_checkpoint, run.folder / CHECKPOINTS / best)), best)
-    run.taken = run.step
+    run.checkpoint_step = run.step
     run.model.eval()
 
 

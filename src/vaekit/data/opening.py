@@ -15,7 +15,7 @@ from vaekit.data.describe import tell_missing
 from vaekit.data.facts import Facts, Flags, chunks, inspect, missing, numeric, sample
 from vaekit.data.identity import digest
 from vaekit.data.labels import as_context, encode_labels, unlabelled
-from vaekit.data.reading import Opened, read, settled
+from vaekit.data.reading import Openable, read, settled
 from vaekit.data.rows import Indices, stored
 from vaekit.data.source import Array, Options, Source, Stored
 from vaekit.data.splits import plan
@@ -25,7 +25,7 @@ from vaekit.errors import ConfigError, DataError
 
 
 def open(
-    source: Opened,
+    source: Openable,
     *,
     options: Options | None = None,
     transforms: Sequence[Transform] | None = None,

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vaekit import figures as drawing
 from vaekit.data.dataset import Dataset
-from vaekit.data.reading import Opened
+from vaekit.data.reading import Openable
 from vaekit.data.source import Array
 from vaekit.errors import RunError
 from vaekit.evaluation import Evaluation, evaluate
@@ -34,7 +34,7 @@ from vaekit.runs.report import title_of
 from vaekit.runs.use import Use
 from vaekit.training import Progress
 from vaekit.training.checkpoint import load as load_checkpoint
-from vaekit.training.recorder import METRICS, RATES, History, read_table
+from vaekit.training.recorder import METRICS, RATES, Recorded, read_table
 from vaekit.training.saving import CHECKPOINTS, LAST, refuse_other_weights, weights
 
 Span: TypeAlias = tuple[float, float]
@@ -52,9 +52,9 @@ class Run:
         data: the data it was fitted to; None where the run was loaded and its data was only in memory.
         folder: where the run is kept; None if it is not.
         progress: where training stands; None for a run that was loaded.
-        steps: how many steps this fit took; 0 for a run that was loaded, or that was resumed after its last epoch.
+        steps_this_fit: how many steps this fit took; 0 for a run that was loaded, or that was resumed after its last epoch.
         checkpoint: the name of the checkpoint that the weights were taken from.
-        taken: the step of that checkpoint.
+        checkpoint_step: the step of that checkpoint.
         evaluation: the newest judgement, None if there is none.
         judged: what that is of: the weights and their step, the data's name, and the splits.
     """
@@ -64,12 +64,12 @@ class Run:
     data: Dataset | None
     folder: Path | None
     progress: Progress | None = None
-    steps: int = 0
+    steps_this_fit: int = 0
     checkpoint: str = "last"
-    taken: int = 0
+    checkpoint_step: int = 0
     evaluation: Evaluation | None = None
     judged: dict[str, Any] = field(default_factory=dict)
-    _drawn: tuple[object, list[drawing.Illustration]] | None = field(default=None)
+    _drawn: tuple[object, list[drawing.Illustration]] | None = field(init=False, default=None)
 
     def __repr__(self) -> str:
         kept = "not kept" if self.folder is None else repr(str(self.folder))
@@ -85,15 +85,15 @@ class Run:
     @property
     def weights(self) -> str:
         """What the weights are, in words: those of a checkpoint, or, where they were trained further since, of a step."""
-        return self.checkpoint if self.step == self.taken else f"step {self.step}"
+        return self.checkpoint if self.step == self.checkpoint_step else f"step {self.step}"
 
     @property
-    def history(self) -> History:
+    def history(self) -> Recorded:
         """The recorded averages, from `metrics.csv`: split -> column -> numbers in order."""
         return read_table(self.needs_folder() / METRICS)
 
     @property
-    def rates(self) -> History:
+    def rates(self) -> Recorded:
         """The recorded rate of each latent, from `rates.csv`: split -> column -> numbers in order."""
         return read_table(self.needs_folder() / RATES)
 
@@ -270,10 +270,10 @@ def load(
     folder: str | Path,
     *,
     model: VAE | None = None,
-    data: Opened | Dataset | None = None,
+    data: Openable | Dataset | None = None,
     checkpoint: str = "best",
     reopen: bool = True,
-    whole: bool = False,
+    hold_out: bool = True,
 ) -> Run:
     """Load a run from its folder, without unpickling anything.
 
@@ -284,8 +284,8 @@ def load(
             Absent, that is opened again.
         checkpoint: "best" (by validation loss; the last if none was kept), "last", or the name of one in `checkpoints/`.
         reopen: False leaves the data closed, for what needs the model alone.
-        whole: cut no rows off for validation and test, but where the source itself sets them apart: `evaluate("all")` then
-            judges every row, of data that has one row too.
+        hold_out: whether rows are cut off for validation and test; False leaves apart only what the source itself sets apart, so
+            that `evaluate("all")` judges every row, of data that has one row too.
 
     Raises:
         RunError: if there is no run, or it is damaged.
@@ -303,7 +303,7 @@ def load(
     run.evaluation, run.judged = _judged_before(folder / EVALUATION)
     if reopen or data is not None:
         opened_by, events = (rebuilt(folder, kept.get(part) or {}) for part in ("data", "events"))
-        run.data = reopen_data(opened_by, events, data, whole)
+        run.data = reopen_data(opened_by, events, data, hold_out)
     restored.eval()
     return run
 
@@ -339,7 +339,7 @@ def take_weights(run: Run, tree: Mapping[str, Any], name: str) -> None:
     kept = weights(tree)
     refuse_other_weights(run.model, kept, run.needs_folder() / CHECKPOINTS / name)
     run.model.load_state_dict(kept)
-    run.checkpoint, run.taken = name.removesuffix(SUFFIX), run.step
+    run.checkpoint, run.checkpoint_step = name.removesuffix(SUFFIX), run.step
 
 
 def _best_name(folder: Path) -> str:

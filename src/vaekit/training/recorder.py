@@ -17,7 +17,7 @@ from vaekit.training.meter import Row
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-History: TypeAlias = dict[str, dict[str, list[float]]]
+Recorded: TypeAlias = dict[str, dict[str, list[float]]]
 METRICS, RATES, STEPS = "metrics.csv", "rates.csv", "steps.csv"
 MOST_LATENT_CURVES = 64
 
@@ -132,7 +132,7 @@ def _cut(path: Path, rows: int) -> int:
     return max(0, len(lines) - 1)
 
 
-def read_table(path: Path) -> History:
+def read_table(path: Path) -> Recorded:
     """Read a table of a run: split -> column -> numbers in order, NaN where a cell is empty; columns without any are left out.
 
     Raises:
