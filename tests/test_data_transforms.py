@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ import vaekit as vk
 import vaekit.data as vd
 from vaekit.data.transforms import Transform
 from vaekit.errors import ConfigError, DataError, ShapeError
+from vaekit.likelihoods.columns import Count, Real
 
 GRID = np.arange(4, dtype=np.uint8)
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 1, 6, 6)).astype(np.uint8)
@@ -217,7 +220,37 @@ def test_what_a_transform_of_ones_own_makes_may_be_binarised() -> None:
     assert set(np.unique(next(data.batches("train", 17))[0])) == {0, 1}
 
 
-@pytest.mark.parametrize("transforms", [[vd.Threshold()], [vd.Dequantize()]])
+class Centred(Transform):
+    """A dequantisation of the user's own: noise around each grid value, rather than above it."""
+
+    dequantizes = True
+    random = True
+    keeps_grid = False
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x + (torch.rand_like(x) - 0.5) / 255
+
+    def log_volume(self, event_shape: Sequence[int]) -> float:
+        return math.prod(event_shape) * math.log(255)
+
+
+@dataclass(frozen=True)
+class Whitened(vd.Standardize):
+    """A standardisation of the user's own."""
+
+    name: str = "white"
+
+
+def test_a_standardisation_of_ones_own_stays_what_it_is_once_measured() -> None:
+    x = np.random.default_rng(0).poisson(5, (40, 2)).astype(float)
+    table = vd.Source("table", {"all": x}, columns=(Real(), Count()), column_names=("a", "b"))
+    (fitted,) = vd.open(table, transforms=[Whitened(name="snow")], validation=0, test=0).transforms
+    assert isinstance(fitted, Whitened)
+    assert fitted.name == "snow"
+    assert fitted.mean == (pytest.approx(x[:, 0].mean()), 0)
+
+
+@pytest.mark.parametrize("transforms", [[vd.Threshold()], [vd.Dequantize()], [Centred()]])
 def test_values_that_are_no_longer_the_stored_ones_have_no_units(transforms: list[Transform]) -> None:
     density = vk.likelihoods.Normal(torch.nn.Identity(), (1, 6, 6), scale=1.0)
     assert vd.open(IMAGES, transforms=transforms).units_offset(density) == 0
@@ -246,6 +279,7 @@ def test_noise_of_the_data_is_independent_of_latents_drawn_by_the_same_seed(seed
         ({"is_discrete": False}, [vd.Dequantize()], 36 * math.log(256)),
         ({"is_discrete": False}, [vd.Dequantize(), vd.Standardize((0.0,), (0.5,))], 36 * math.log(128)),
         ({"is_discrete": False}, [vd.Standardize((0.0,), (0.5,))], None),
+        ({"is_discrete": False}, [Centred()], 36 * math.log(255)),
     ],
 )
 def test_bits_offset(likelihood: dict[str, bool], transforms: list[Transform], offset: float | None) -> None:
@@ -260,9 +294,11 @@ def test_bits_offset(likelihood: dict[str, bool], transforms: list[Transform], o
     [
         (IMAGES, [vd.Dequantize(17)], ConfigError, "Use Dequantize(256)"),
         (IMAGES, [vd.Threshold(), vd.Dequantize()], ConfigError, "Use Dequantize(2)"),
-        (np.random.rand(9, 3), [vd.Dequantize()], ConfigError, "on no grid"),
-        (IMAGES, [vd.Standardize(), vd.Dequantize()], ConfigError, "on no grid there. Leave it out, or put it first."),
-        (IMAGES, [vd.Dequantize(), vd.Dequantize()], ConfigError, "on no grid there"),
+        (np.random.rand(9, 3), [vd.Dequantize()], ConfigError, "needs values on a grid"),
+        (IMAGES, [vd.Standardize(), vd.Dequantize()], ConfigError, "Leave it out, or put it first."),
+        (IMAGES, [vd.Dequantize(), vd.Dequantize()], ConfigError, "needs values on a grid"),
+        (np.random.rand(9, 3), [Centred()], ConfigError, "Centred needs values on a grid"),
+        (IMAGES, [Whitened(), vd.Binarize()], ConfigError, "put Binarize first"),
         (np.arange(51).reshape(17, 3), [vd.Binarize()], ConfigError, "Binarize needs values in [0, 1]"),
         (IMAGES, [vd.Standardize(), vd.Binarize()], ConfigError, "put Binarize first"),
         (np.random.rand(9, 3), [vd.HorizontalFlip()], ConfigError, "is for images"),

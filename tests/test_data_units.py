@@ -27,7 +27,7 @@ FLOATS = RNG.random((40, 1, 6, 6))
 def seen(own: object, other: np.ndarray, transforms: Sequence[vd.Transform] = ()) -> Tensor:
     """Return what a model that was fitted to one data set is given of another."""
     fitted = vd.open(own, transforms=transforms)  # type: ignore[arg-type]
-    found = reopen(fitted.opened_by, describe_events(fitted), other, whole=True)
+    found = reopen(fitted.opened_by, describe_events(fitted), other, hold_out=False)
     assert found is not None
     return next(found.batches("train", 100))[0]
 

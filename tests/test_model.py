@@ -26,7 +26,7 @@ from catalogue import (
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
-from vaekit import VAE, Conditional, Trace, distributions, likelihoods, posteriors, priors
+from vaekit import VAE, Conditional, distributions, likelihoods, posteriors, priors
 from vaekit.conditional import unvalidated
 from vaekit.errors import ConfigError, ShapeError
 from vaekit.networks import MLP, ConvDecoder, ConvEncoder, Corrupted, Masking
@@ -226,24 +226,6 @@ def test_a_denoising_model_corrupts_what_the_encoder_sees_and_scores_the_clean_d
     torch.testing.assert_close(terms.trace.posterior.loc, plain.posterior(torch.zeros_like(x)).loc)
     log_likelihood = plain.likelihood(terms.trace.z).log_prob(x)
     torch.testing.assert_close(terms.distortion, -log_likelihood.reshape(-1, len(x)).mean(0))
-
-
-class OnePass(VAE):
-    """A model whose factors share a pass, and count it."""
-
-    passes = 0
-
-    def trace(self, x: Tensor, *context: Tensor, samples: tuple[int, ...] = ()) -> Trace:
-        self.passes += 1
-        return super().trace(x, *context, samples=samples)
-
-
-@pytest.mark.parametrize("objective", [ELBO(), IWAE(3)])
-def test_objectives_see_a_model_through_its_trace_alone(objective):
-    parts = compose()
-    model = OnePass(parts.prior, parts.posterior, parts.likelihood)
-    objective(model, binary_images())
-    assert model.passes == 1
 
 
 def test_a_module_of_the_user_is_a_network_a_prior_or_a_posterior_as_it_is():

@@ -7,6 +7,7 @@ import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,6 +62,12 @@ HISTORY = {
 }
 
 
+def page_of(folder: Path, **parts: Any) -> Page:
+    """Return the page of a report of which only some parts are given."""
+    nothing = {"summary": "s", "evaluations": {}, "figures": (), "history": {}, "configuration": ""}
+    return Page(report(folder / "r.html", **{"title": "t", **nothing, **parts}))
+
+
 @pytest.fixture(scope="module")
 def full(tmp_path_factory) -> Page:
     wanted = tmp_path_factory.mktemp("report") / "new" / "report.html"
@@ -69,11 +76,10 @@ def full(tmp_path_factory) -> Page:
         wanted,
         title=NASTY,
         summary=f"VAE(\n  {NASTY}\n)",
-        evaluation=judged(),
+        evaluations={NASTY: judged()},
         figures=[*gallery, figures.Illustration(NASTY, np.zeros((3, 4), np.uint8), NASTY)],
         history={**HISTORY, NASTY: {NASTY: [1.0]}},
-        configuration={"note": NASTY, "epochs": 3},
-        warnings=[NASTY],
+        configuration=f"note: {NASTY}\nepochs: 3",
     )
     assert path == wanted
     return Page(path)
@@ -96,7 +102,7 @@ def test_pictures_are_whole_and_of_the_stated_size(full):
 
 
 def test_what_a_user_gives_is_shown_and_not_obeyed(full):
-    assert full.text.count(NASTY) == 8
+    assert full.text.count(NASTY) == 9
     assert "<script" not in full.source
 
 
@@ -128,7 +134,7 @@ WHOLE = {"step": [5, 10], "epoch": [1, 2], "loss": [8.0, 7.0]}
 )
 def test_one_row_says_how_training_ended(tmp_path, train, told):
     history = {"train": train, "epoch": WHOLE}
-    page = Page(report(tmp_path / "r.html", title="t", summary="s", history=history))
+    page = page_of(tmp_path, history=history)
     rows = re.findall(r'<tr><th scope="row">([^<]*)</th>(.*?)</tr>', page.source)
     assert [(split, re.findall(r">([^<]*)</td>", row)) for split, row in rows] == told
     assert ("means over the last epoch" in page.text) == (len(told) == 1)
@@ -153,25 +159,23 @@ def test_the_configuration_can_be_copied_and_run(full):
 
 @pytest.mark.parametrize("relaxed", [False, True])
 def test_relaxed_numbers_are_announced(tmp_path, relaxed):
-    page = Page(report(tmp_path / "r.html", title="t", summary="s", evaluation=judged(relaxed)))
+    page = page_of(tmp_path, evaluations={"test": judged(relaxed)})
     assert ([p["class"] for p in page.named("p") if p.get("class") == "warning"] == ["warning"]) == relaxed
     assert ("ELBO (relaxed)" in page.text) == relaxed
 
 
 def test_one_example_is_no_plural(tmp_path):
-    page = Page(report(tmp_path / "r.html", title="t", summary="s", evaluation=judged(examples=1)))
+    page = page_of(tmp_path, evaluations={"test": judged(examples=1)})
     assert "1 example;" in page.text
 
 
 def test_several_evaluations_are_told_apart(tmp_path):
-    page = Page(
-        report(tmp_path / "r.html", title="t", summary="s", evaluation={"validation": judged(), "test": judged()})
-    )
+    page = page_of(tmp_path, evaluations={"validation": judged(), "test": judged()})
     assert [label in page.text for label in ("validation, 1,200", "test, 1,200")] == [True, True]
 
 
 def test_a_report_of_nothing_but_the_model(tmp_path):
-    page = Page(report(tmp_path / "r.html", title="t", summary="the model", configuration="a: 1"))
+    page = page_of(tmp_path, summary="the model", configuration="a: 1")
     assert "the model" in page.text
     assert "a: 1" in page.text
     assert not page.named("table")
@@ -180,6 +184,6 @@ def test_a_report_of_nothing_but_the_model(tmp_path):
 
 def test_a_report_replaces_the_old_one_whole(tmp_path):
     for title in ("first", "second"):
-        path = report(tmp_path / "r.html", title=title, summary="s")
-    assert "second" in Page(path).text
+        page = page_of(tmp_path, title=title)
+    assert "second" in page.text
     assert [p.name for p in tmp_path.iterdir()] == ["r.html"]

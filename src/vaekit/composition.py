@@ -22,7 +22,7 @@ from torch import nn
 from vaekit import posteriors, priors, spec
 from vaekit.data.dataset import Dataset
 from vaekit.data.opening import open
-from vaekit.data.reading import Opened
+from vaekit.data.reading import Openable
 from vaekit.errors import ConfigError, VaekitError
 from vaekit.likelihoods.columns import Count
 from vaekit.model import VAE
@@ -109,7 +109,7 @@ class Composition:
         return _made("likelihood", factory, network, given)
 
 
-def compose(data: Opened | Dataset, **parts: Any) -> VAE:
+def compose(data: Openable | Dataset, **parts: Any) -> VAE:
     """Compose a model for data: what is left open suits the data, its likelihood above all.
 
     Arguments:
@@ -153,11 +153,13 @@ def _what_is_scored(factory: Callable[..., nn.Module], data: Dataset) -> object:
     Raises:
         ConfigError: if it needs columns, and the data is no table.
     """
-    target = spec.import_object(spec.describe_factory(factory)["class_path"])
-    if "columns" not in inspect.signature(target).parameters or "event_shape" in inspect.signature(target).parameters:
+    target = spec.target_of(factory)
+    known = inspect.signature(target).parameters
+    if "columns" not in known or "event_shape" in known:
         return data.event_shape
     if not data.columns:
-        raise ConfigError(f"`likelihood` is {target.__name__}, which scores the columns of a table; the data is none.")
+        name = getattr(target, "__name__", "a factory")
+        raise ConfigError(f"`likelihood` is {name}, which scores the columns of a table; the data is none.")
     return data.columns
 
 

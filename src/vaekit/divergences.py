@@ -99,6 +99,7 @@ def _inherited(q: Distribution, p: Distribution) -> Form | None:
 
 @register(DiagonalNormal, StandardNormal)
 def _diagonal_standard(q: DiagonalNormal, p: StandardNormal, z: Tensor) -> Tensor:
+    # (variance + loc^2 - 1) / 2 - log scale
     return torch.add(-0.5 - q.log_scale, torch.addcmul(q.variance, q.loc, q.loc), alpha=0.5)
 
 

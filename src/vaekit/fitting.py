@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from vaekit import data as data_room
 from vaekit.arguments import require_object
 from vaekit.data.dataset import Dataset
-from vaekit.data.reading import Opened
+from vaekit.data.reading import Openable
 from vaekit.data.splits import PARTS
 from vaekit.errors import ConfigError, NonFiniteError, ShapeError, VaekitError
 from vaekit.evaluation.batches import inference
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 def fit(
     model: VAE,
     objective: Objective | None = None,
-    data: Opened | Dataset | None = None,
+    data: Openable | Dataset | None = None,
     *,
     run: str | Path | None = None,
     resume: bool | None = False,
@@ -112,7 +112,7 @@ def fit(
     return result
 
 
-def _opened(data: Opened | Dataset | None) -> Dataset:
+def _opened(data: Openable | Dataset | None) -> Dataset:
     """Open data, unless it is open."""
     if data is None:
         raise ConfigError(
@@ -128,7 +128,7 @@ def _take_best(run: Run, fabric: Fabric, held: Mapping[str, Mapping[str, Tensor]
         best = progress.best[0][1]
         kept = held[best] if run.folder is None else _read_best(run.folder, best, fabric)
         take_weights(run, kept, best)
-    run.taken = run.step
+    run.checkpoint_step = run.step
     run.model.eval()
 
 

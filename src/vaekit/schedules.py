@@ -49,10 +49,13 @@ class Schedule(ABC):
     def progress(self, fraction: Tensor) -> Tensor:
         """Map the elapsed fraction of the schedule, which may exceed 1, to the progress from 0 (start) to 1 (stop)."""
 
+    def between(self, progress: Tensor) -> Tensor:
+        """Map the progress from 0 to 1 to the value from start to stop: straight, unless a schedule goes another way."""
+        return self.start + (self.stop - self.start) * progress
+
     def __call__(self, step: Tensor | int) -> Tensor:
         """Return the value at a step, as a scalar tensor."""
-        fraction = torch.as_tensor(step).to(torch.get_default_dtype()) / self.steps
-        return self.start + (self.stop - self.start) * self.progress(fraction)
+        return self.between(self.progress(torch.as_tensor(step).to(torch.get_default_dtype()) / self.steps))
 
 
 @dataclass(frozen=True)
@@ -123,9 +126,8 @@ class Exponential(Schedule):
     def progress(self, fraction: Tensor) -> Tensor:
         return fraction.clamp(0, 1)
 
-    def __call__(self, step: Tensor | int) -> Tensor:
-        fraction = torch.as_tensor(step).to(torch.get_default_dtype()) / self.steps
-        return self.start * (self.stop / self.start) ** self.progress(fraction)
+    def between(self, progress: Tensor) -> Tensor:
+        return self.start * (self.stop / self.start) ** progress
 
 
 @dataclass(frozen=True)

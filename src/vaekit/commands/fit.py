@@ -53,7 +53,7 @@ def fit(arguments: Sequence[str]) -> int:
     if has_live_page(data, flags.figures_every):
         console.print(f"live: {folder / LIVE}", markup=False)
     run = fit_model(model, flags.objective, data, run=folder, resume=resume, config=config, **settings)
-    if not run.steps:
+    if not run.steps_this_fit:
         done = run.progress.epoch if run.progress else 0
         console.print(
             f"nothing was left to train after epoch {done}; to go on: vaekit fit --resume {folder} --epochs {done + 1}"

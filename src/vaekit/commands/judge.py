@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ def _evaluate(
             judging, samples=samples, seed=seed, progress=lambda done: status.update(f"evaluated {done:,} examples")
         )
     if json:
-        print(json_format.dumps({**evaluation.as_dict(), "run": str(run), **fitted.judged}, indent=2, allow_nan=False))
+        print(evaluation.to_json(run=str(run), **fitted.judged))
         return
     console = Console(soft_wrap=True, highlight=False)
     console.print(judged(fitted), markup=False)

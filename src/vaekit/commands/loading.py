@@ -32,7 +32,7 @@ def load(run: Path, chosen: Chosen) -> tuple[Run, str]:
     if chosen.split not in (None, *PARTS, "all"):
         raise ConfigError(f"`split` is {chosen.split!r}; it must be {', '.join(PARTS)}, or all.")
     wanted = chosen.split or (None if chosen.data is None else "all")
-    loaded = vaekit.load(run, data=chosen.data, checkpoint=chosen.checkpoint, whole=wanted == "all")
+    loaded = vaekit.load(run, data=chosen.data, checkpoint=chosen.checkpoint, hold_out=wanted != "all")
     split = wanted or loaded.needs_data().parts(None)[0]
     if loaded.data is not None and loaded.data.opened_by.get("drop_missing"):
         for note in filter(None, loaded.data.about.notes):

@@ -27,10 +27,10 @@ from vaekit.data.resident import ResidentLoader
 from vaekit.data.source import Array, Decoding, Stored, Table
 from vaekit.data.splits import PARTS, Split
 from vaekit.data.transform_order import check_order
-from vaekit.data.transforms import Dequantize, Standardize, Transform
+from vaekit.data.transforms import Transform
 from vaekit.data.units import Units
 from vaekit.errors import ConfigError
-from vaekit.likelihoods.columns import Column, Positive, Real
+from vaekit.likelihoods.columns import Column
 from vaekit.model import randomness
 from vaekit.shapes import Shape
 
@@ -209,7 +209,7 @@ class Dataset:
             return None
         if getattr(scorer, "is_discrete", False):
             return 0.0
-        if not any(isinstance(t, Dequantize) for t in self.transforms):
+        if not any(t.dequantizes for t in self.transforms):
             return None
         return sum(t.log_volume(self.event_shape) for t in self.transforms)
 
@@ -226,7 +226,7 @@ class Dataset:
             values that were made binary, and dequantised ones, whose code length `bits_offset` gives.
         """
         no_density = getattr(likelihood, "is_discrete", False) or not getattr(likelihood, "is_normalised", True)
-        if no_density or any(isinstance(t, Dequantize) or (t.binary and not t.once) for t in self.transforms):
+        if no_density or any(t.dequantizes or (t.binary and not t.once) for t in self.transforms):
             return 0.0
         read = math.prod(self.event_shape) * math.log(self.facts.scale)
         return read + sum(t.log_volume(self.event_shape) for t in self.transforms)
@@ -326,8 +326,8 @@ class Dataset:
             for transform in transforms:
                 before = [t for t in done if not t.once and not t.training_only]
                 fitted = transform.fit(_floats(_tensor(x), self.facts.scale, before) for _, x in chunks(self.train.x))
-                measured = fitted is not transform
-                done.append(_by_kind(fitted, self.columns) if measured and isinstance(fitted, Standardize) else fitted)
+                measured = fitted is not transform and self.columns
+                done.append(fitted.for_columns(self.columns) if measured else fitted)
         return tuple(done)
 
     def _check(self, transforms: Sequence[Transform]) -> None:
@@ -357,16 +357,6 @@ def _floats(x: Tensor, scale: float, transforms: Sequence[Transform]) -> Tensor:
     for transform in transforms:
         x = transform(x)
     return x
-
-
-def _by_kind(fitted: Standardize, columns: Sequence[Column]) -> Standardize:
-    """Restrict a standardisation to the columns of a table that are real; positive ones are divided by their root mean square."""
-    if not columns or fitted.mean is None or fitted.std is None:
-        return fitted
-    moments = list(zip(columns, fitted.mean, fitted.std, strict=True))
-    mean = tuple(m if isinstance(c, Real) else 0.0 for c, m, _ in moments)
-    scales = (s if isinstance(c, Real) else math.hypot(m, s) if isinstance(c, Positive) else 1.0 for c, m, s in moments)
-    return Standardize(mean, tuple(scales))
 
 
 def _tensor(rows: Array) -> Tensor:

@@ -13,7 +13,6 @@ from vaekit.data.source import Array, Source, Stored
 
 if TYPE_CHECKING:
     from vaekit.data.dataset import Dataset
-    from vaekit.data.splits import Split
 
 WHOLE = 2**28  # bytes of an array that are all looked at; of a larger one, and of one on the disk, some rows are
 
@@ -44,17 +43,12 @@ def index(data: Dataset, parts: Sequence[str]) -> dict[str, list[Any]]:
         is of files; and `split` where there are several.
     """
     splits = [data.split(part) for part in parts]
-    columns = {"row": [row for split in splits for row in numbers(split).tolist()]}
+    columns = {"row": [row for split in splits for row in split.numbers.tolist()]}
     if all(split.files is not None for split in splits):
         columns["file"] = [str(name) for split in splits for name in np.asarray(split.files)]
     if len(parts) > 1:
         columns["split"] = [part for part, split in zip(parts, splits, strict=True) for _ in range(len(split))]
     return columns
-
-
-def numbers(split: Split) -> Array:
-    """Return the number of each row of a split in its part of the source, shape (N,)."""
-    return np.arange(len(split)) if split.rows is None else split.rows
 
 
 def _checksum(source: Source, part: str) -> int:

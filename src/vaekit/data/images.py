@@ -120,14 +120,8 @@ def geometry_for(headers: Iterable[Header], asked: Decoding) -> tuple[Geometry, 
     Returns:
         The shape, and a sentence on what was decided that may surprise.
     """
-    sizes: set[tuple[int, int]] = set()
-    colour = asked.channels == 3
     size = asked.crop if asked.size is None else asked.size
-    for width, height, grey in headers if size is None or asked.channels is None else ():
-        sizes.add((height, width))
-        colour = colour or not grey
-        if (size is not None or len(sizes) > 1) and (colour or asked.channels is not None):
-            break
+    sizes, colour = _seen(headers, size is not None, asked.channels is not None)
     channels = asked.channels or (3 if colour else 1)
     if size is not None:
         return Geometry(*((size, size) if isinstance(size, int) else size), channels, asked.crop), ""
@@ -136,6 +130,20 @@ def geometry_for(headers: Iterable[Header], asked: Decoding) -> tuple[Geometry, 
     why = "The images differ in size" if len(sizes) > 1 else f"The images are larger than {LARGEST_KEPT} pixels"
     note = f"{why}, so their central squares are reduced to {USUAL_SIZE} x {USUAL_SIZE}; `size` and `crop` change that."
     return Geometry(USUAL_SIZE, USUAL_SIZE, channels), note
+
+
+def _seen(headers: Iterable[Header], sized: bool, coloured: bool) -> tuple[set[tuple[int, int]], bool]:
+    """Return the heights and widths of images, and whether one is coloured, looking no further than what is open needs."""
+    sizes: set[tuple[int, int]] = set()
+    colour = False
+    if sized and coloured:
+        return sizes, colour
+    for width, height, grey in headers:
+        sizes.add((height, width))
+        colour = colour or not grey
+        if (sized or len(sizes) > 1) and (coloured or colour):
+            break
+    return sizes, colour
 
 
 def cut(rows: Array, sizes: Mapping[str, int]) -> dict[str, Array]:

@@ -15,7 +15,7 @@ from vaekit.data.describe import tell_missing
 from vaekit.data.facts import Facts, Flags, chunks, inspect, missing, numeric, sample
 from vaekit.data.identity import digest
 from vaekit.data.labels import as_context, encode_labels, unlabelled
-from vaekit.data.reading import Opened, read, settled
+from vaekit.data.reading import Openable, read, settled
 from vaekit.data.rows import Indices, stored
 from vaekit.data.source import Array, Options, Source, Stored
 from vaekit.data.splits import Split, plan
@@ -25,7 +25,7 @@ from vaekit.errors import ConfigError, DataError
 
 
 def open(
-    source: Opened,
+    source: Openable,
     *,
     options: Options | None = None,
     transforms: Sequence[Transform] | None = None,
@@ -65,17 +65,16 @@ def open(
     found = _without_missing(_checked(read(source, options)), drop_missing)
     found = with_labels(found, drop_missing) if context else _labelled_or_not(found)
     labels, names = encode_labels(found.labels, found.x, found.label_names, found.label_column)
-    facts = _inspected(found)
-    known = Units.of(facts), found.decoding, digest(found, context)
+    about = _about(found, names, context)
     once = tuple(t for t in transforms or () if t.once)
     for transform in once:
-        found, facts = _made_once(found, facts, transform)
+        found, facts = _made_once(found, about.facts, transform)
+        about = replace(about, facts=facts)
     splits = _splits(found, labels, {"validation": validation, "test": test}, seed, len(names) if context else None)
     asked = {"validation": validation, "test": test, "seed": seed, "context": context, "drop_missing": drop_missing}
-    about = About(found.name, facts, names, found.columns, found.column_names, (found.report,), *known)
-    parts = splits["train"], splits["validation"], splits["test"]
     opened_by = settled({"source": source, "options": found.options_like(options), **asked})
-    data = Dataset(about, *parts, once, opened_by=opened_by)
+    parts = splits["train"], splits["validation"], splits["test"]
+    data = Dataset(about, *parts, transforms=once, opened_by=opened_by)
     if transforms is not None:
         return data.with_transforms(transforms)
     proposal = data.propose()
@@ -113,6 +112,22 @@ def _inspected(found: Source) -> Facts:
     if found.units is None:
         return facts
     return found.units.read(facts, np.concatenate([sample(x) for x in parts]), found.name)
+
+
+def _about(found: Source, names: tuple[str, ...], context: bool) -> About:
+    """Say what is known of a source besides its rows, with the names of its labels."""
+    facts = _inspected(found)
+    return About(
+        found.name,
+        facts,
+        label_names=names,
+        columns=found.columns,
+        column_names=found.column_names,
+        notes=(found.report,),
+        units=Units.of(facts),
+        decoding=found.decoding,
+        digest=digest(found, context),
+    )
 
 
 def _without_missing(found: Source, drop: bool) -> Source:
@@ -170,9 +185,10 @@ def _without(found: Source, flags: Mapping[str, Flags], told: str, wayout: str) 
     return replace(found, x=x, labels=labels, files=files, numbers=numbers, report=report)
 
 
-def _of(values: Array | None, rows: Indices | None) -> Array | None:
-    """Return the values of some rows; None stands for the rows' own numbers, and for all rows."""
-    return rows if values is None else values if rows is None else values[rows]
+def _of(values: Mapping[str, Array], place: str, rows: Indices | None) -> Array | None:
+    """Return what some rows of a place have, all of them where rows is None; None where that place has no such values."""
+    its = values.get(place)
+    return its if its is None or rows is None else its[rows]
 
 
 def _take(x: Stored, rows: Indices | None) -> Stored:
@@ -190,10 +206,14 @@ def _splits(
         raise ConfigError("`context` is set, but not all of the data has labels. Give labels, or leave `context` out.")
     splits = {}
     for part, (place, rows) in plan({place: len(x) for place, x in found.x.items()}, wanted, seed).items():
-        mine = None if place not in labels else labels[place] if rows is None else labels[place][rows]
-        context = () if mine is None or classes is None else (as_context(mine, classes),)
-        files = _of(found.files[place], rows) if place in found.files else None
-        splits[part] = Split(_take(found.x[place], rows), mine, context, _of(found.numbers.get(place), rows), files)
+        mine = _of(labels, place, rows)
+        splits[part] = Split(
+            x=_take(found.x[place], rows),
+            labels=mine,
+            context=() if mine is None or classes is None else (as_context(mine, classes),),
+            rows=_of(found.numbers, place, rows) if place in found.numbers else rows,
+            files=_of(found.files, place, rows),
+        )
     return splits
 
 

@@ -29,7 +29,7 @@ from vaekit.data.synthetic import Rectangles, read_digits, read_rectangles
 from vaekit.errors import DataError
 
 Memory: TypeAlias = Array | Tensor | ExportsArrow | Rows | DataLoader[Any]
-Opened: TypeAlias = Rectangles | Source | Mapping[Any, Any] | str | Path | Memory | tuple[Memory, Memory]
+Openable: TypeAlias = Rectangles | Source | Mapping[Any, Any] | str | Path | Memory | tuple[Memory, Memory]
 
 HUB_NAMES, STREAM, FOLDER = ("mnist", "fashion-mnist"), "hf-stream:", "VAEKIT_DATA"
 NAMES = ("digits", "rectangles", *HUB_NAMES)
@@ -47,7 +47,7 @@ WAYS_OUT = {
 }
 
 
-def read(source: Opened, options: Options | None = None) -> Source:
+def read(source: Openable, options: Options | None = None) -> Source:
     """Read a source, whatever it is.
 
     Arguments:

@@ -39,6 +39,11 @@ class Split:
     rows: Array | None = None
     files: Array | None = None
 
+    @property
+    def numbers(self) -> Array:
+        """The number of each row in its part of the source, shape (N,)."""
+        return np.arange(len(self)) if self.rows is None else self.rows
+
     def __len__(self) -> int:
         return len(self.x)
 

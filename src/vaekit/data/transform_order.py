@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vaekit.data.facts import Facts
-from vaekit.data.transforms import Dequantize, Standardize, Transform
+from vaekit.data.transforms import Transform
 from vaekit.errors import ConfigError
 
 
@@ -19,15 +19,10 @@ def check_order(transforms: Sequence[Transform], facts: Facts) -> None:
     for transform in transforms:
         _check_range(transform, facts, is_unit)
         levels, is_unit = (2, True) if transform.binary else (levels, is_unit)
-        if isinstance(transform, Dequantize) and transform.levels != levels:
-            found = "on no grid" if levels is None else f"on a grid of {levels} levels"
-            raise ConfigError(
-                f"`levels` of Dequantize is {transform.levels}, but the values are {found} there. "
-                + ("Leave it out, or put it first." if levels is None else f"Use Dequantize({levels}).")
-            )
+        if transform.dequantizes:
+            _check_grid(transform, levels)
         levels = levels if transform.keeps_grid else None
-        is_own = type(transform).__module__ != Transform.__module__
-        is_unit = is_own or (is_unit and not isinstance(transform, Standardize))
+        is_unit = transform.keeps_range is None or (is_unit and transform.keeps_range)
 
 
 def _check_range(transform: Transform, facts: Facts, is_unit: bool) -> None:
@@ -41,4 +36,17 @@ def _check_range(transform: Transform, facts: Facts, is_unit: bool) -> None:
         raise ConfigError(
             f"{name} needs values in [0, 1], and where it stands they are not: as stored they run from {facts.low:g} to "
             f"{facts.high:g}. Scale the data, or put {name} first."
+        )
+
+
+def _check_grid(transform: Transform, levels: int | None) -> None:
+    """Refuse dequantisation of values that are on no grid, or on one of another size."""
+    name = type(transform).__name__
+    if levels is None:
+        raise ConfigError(
+            f"{name} needs values on a grid, and where it stands they are not. Leave it out, or put it first."
+        )
+    if (wanted := getattr(transform, "levels", levels)) != levels:
+        raise ConfigError(
+            f"`levels` of {name} is {wanted}, but the values are on a grid of {levels} levels there. Use {name}({levels})."
         )

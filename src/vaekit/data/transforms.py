@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vaekit.errors import ConfigError, DataError, ShapeError
+from vaekit.likelihoods.columns import Column, Positive, Real
 from vaekit.shapes import numel
 
 
@@ -35,6 +36,9 @@ class Transform(ABC):
         binary: whether its values are 0 and 1.
         for_images: whether it needs events of shape (C, H, W).
         keeps_grid: whether values that lie on a grid, in [0, 1], do so afterwards.
+        keeps_range: whether values in [0, 1] stay there; None where that is not known.
+        dequantizes: whether it spreads the values of a grid over their cells, so that densities of them code the grid's values;
+            one with an attribute `levels` is for grids of so many values alone.
     """
 
     training_only: ClassVar[bool] = False
@@ -43,6 +47,8 @@ class Transform(ABC):
     binary: ClassVar[bool] = False
     for_images: ClassVar[bool] = False
     keeps_grid: ClassVar[bool] = True
+    keeps_range: ClassVar[bool | None] = None
+    dequantizes: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
@@ -50,6 +56,10 @@ class Transform(ABC):
 
     def fit(self, batches: Iterable[Tensor]) -> Transform:
         """Return the transform with what it must learn from the training data, itself where that is nothing."""
+        return self
+
+    def for_columns(self, columns: Sequence[Column]) -> Transform:
+        """Return what `fit` returned as it suits the columns of a table, each of its kind."""
         return self
 
     def undo(self, x: Tensor) -> Tensor:
@@ -135,6 +145,8 @@ class Dequantize(Transform):
     levels: int = 256
     random = True
     keeps_grid = False
+    keeps_range = True
+    dequantizes = True
 
     def __call__(self, x: Tensor) -> Tensor:
         return torch.rand_like(x).add_(x, alpha=self.levels - 1).div_(self.levels)
@@ -162,6 +174,7 @@ class Standardize(Transform):
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     keeps_grid = False
+    keeps_range = False
     _constants: dict[tuple[object, ...], tuple[Tensor, Tensor]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -197,7 +210,18 @@ class Standardize(Transform):
         mean = shift[:, 0] + first / count
         std = (second / count - (first / count).square()).clamp(min=0).sqrt()
         varies = std > 1e-12 * mean.abs()
-        return Standardize(tuple(mean.tolist()), tuple(torch.where(varies, std, 1.0).tolist()))
+        return replace(self, mean=tuple(mean.tolist()), std=tuple(torch.where(varies, std, 1.0).tolist()))
+
+    def for_columns(self, columns: Sequence[Column]) -> Standardize:
+        """Leave columns as they are that are not real, but for positive ones, which are divided by their root mean square."""
+        if self.mean is None or self.std is None:
+            return self
+        moments = list(zip(columns, self.mean, self.std, strict=True))
+        mean = tuple(m if isinstance(c, Real) else 0.0 for c, m, _ in moments)
+        scales = (
+            s if isinstance(c, Real) else math.hypot(m, s) if isinstance(c, Positive) else 1.0 for c, m, s in moments
+        )
+        return replace(self, mean=mean, std=tuple(scales))
 
     def log_volume(self, event_shape: Sequence[int]) -> float:
         if self.std is None:
@@ -233,6 +257,7 @@ class HorizontalFlip(Transform):
     training_only = True
     random = True
     for_images = True
+    keeps_range = True
 
     def __call__(self, x: Tensor) -> Tensor:
         flipped = torch.rand(len(x), *(1,) * (x.ndim - 1), device=x.device) < self.probability
@@ -250,6 +275,7 @@ class CenterCrop(Transform):
     size: int
     once = True
     for_images = True
+    keeps_range = True
 
     def __call__(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
@@ -272,6 +298,7 @@ class Resize(Transform):
     size: int | tuple[int, int]
     once = True
     for_images = True
+    keeps_range = True
 
     def __call__(self, x: Tensor) -> Tensor:
         size = (self.size, self.size) if isinstance(self.size, int) else tuple(self.size)

@@ -24,7 +24,7 @@ class Bernoulli(Elements):
         tensor([-2.7726, -2.7726, -2.7726, -2.7726])
     """
 
-    arg_constraints = {"logits": constraints.real}  # noqa: RUF012
+    arg_constraints = {"logits": constraints.real}
     element_support = constraints.boolean
 
     def __init__(self, logits: Tensor, event_dim: int, validate_args: bool | None = None) -> None:
@@ -85,7 +85,7 @@ class ContinuousBernoulli(Elements):
         (tensor([0.3301, 0.5000]), tensor([-0.1936,  0.0000]))
     """
 
-    arg_constraints = {"logits": constraints.real}  # noqa: RUF012
+    arg_constraints = {"logits": constraints.real}
     element_support = constraints.unit_interval
 
     def __init__(self, logits: Tensor, event_dim: int, validate_args: bool | None = None) -> None:

@@ -51,7 +51,7 @@ class Categorical(Elements):
         (tensor(-3.2189), tensor([2., 2.]))
     """
 
-    arg_constraints = {"logits": constraints.real_vector}  # noqa: RUF012
+    arg_constraints = {"logits": constraints.real_vector}
 
     def __init__(self, logits: Tensor, event_dim: int, grid: bool = False, validate_args: bool | None = None) -> None:
         self.logits, self.levels = logits, logits.shape[-1]

@@ -29,7 +29,7 @@ class Poisson(Elements):
         tensor(-3.6931)
     """
 
-    arg_constraints = {"log_rate": constraints.real}  # noqa: RUF012
+    arg_constraints = {"log_rate": constraints.real}
     element_support = constraints.nonnegative_integer
 
     def __init__(self, log_rate: Tensor, event_dim: int, validate_args: bool | None = None) -> None:
@@ -78,7 +78,7 @@ class NegativeBinomial(Elements):
         tensor(-2.0794)
     """
 
-    arg_constraints = {"log_mean": constraints.real, "log_dispersion": constraints.real}  # noqa: RUF012
+    arg_constraints = {"log_mean": constraints.real, "log_dispersion": constraints.real}
     element_support = constraints.nonnegative_integer
 
     def __init__(
@@ -120,7 +120,7 @@ class ZeroInflated(Elements):
         (tensor([0.5000]), tensor(0.6839))
     """
 
-    arg_constraints = {"dropout_logits": constraints.real}  # noqa: RUF012
+    arg_constraints = {"dropout_logits": constraints.real}
     element_support = constraints.nonnegative_integer
 
     def __init__(self, counts: Elements, dropout_logits: Tensor, validate_args: bool | None = None) -> None:

@@ -21,7 +21,7 @@ class Delta(Distribution):
         torch.Size([5, 3, 2])
     """
 
-    arg_constraints = {"loc": constraints.real_vector}  # noqa: RUF012
+    arg_constraints = {"loc": constraints.real_vector}
     support = constraints.real_vector
     has_rsample = True
 

@@ -28,7 +28,7 @@ class Mixed(Distribution):
         (tensor([0.5000, 0.0000]), tensor(-1.6121))
     """
 
-    arg_constraints = {}  # noqa: RUF012
+    arg_constraints = {}
     support = constraints.real_vector
 
     def __init__(

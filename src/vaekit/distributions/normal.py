@@ -26,7 +26,7 @@ class DiagonalNormal(Distribution):
         tensor([-1.8379, -1.8379, -1.8379])
     """
 
-    arg_constraints = {"loc": constraints.real_vector, "log_scale": constraints.real_vector}  # noqa: RUF012
+    arg_constraints = {"loc": constraints.real_vector, "log_scale": constraints.real_vector}
     support = constraints.real_vector
     has_rsample = True
 
@@ -82,7 +82,7 @@ class StandardNormal(Distribution):
         tensor(-1.8379)
     """
 
-    arg_constraints = {}  # noqa: RUF012
+    arg_constraints = {}
     support = constraints.real_vector
     has_rsample = True
 

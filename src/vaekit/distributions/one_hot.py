@@ -29,7 +29,7 @@ class OneHotCategoricals(Distribution):
         torch.Size([2, 3, 50])
     """
 
-    arg_constraints = {"logits": constraints.real_vector}  # noqa: RUF012
+    arg_constraints = {"logits": constraints.real_vector}
 
     def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
         self.logits = logits
@@ -94,7 +94,7 @@ class RelaxedCategoricals(Distribution):
         torch.Size([3, 50])
     """
 
-    arg_constraints = {"logits": constraints.real_vector}  # noqa: RUF012
+    arg_constraints = {"logits": constraints.real_vector}
     support = constraints.independent(constraints.unit_interval, 1)
     has_rsample = True
 

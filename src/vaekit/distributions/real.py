@@ -37,7 +37,7 @@ class LocationScale(Elements):
         power: p where one scale fits values best at :math:`e^{p s} = E|x - \mu|^p`; None where no closed form exists.
     """
 
-    arg_constraints = {"loc": constraints.real, "log_scale": constraints.real}  # noqa: RUF012
+    arg_constraints = {"loc": constraints.real, "log_scale": constraints.real}
     element_support = constraints.real
     power: ClassVar[int | None] = None
 
@@ -143,7 +143,7 @@ class StudentT(LocationScale):
         tensor(-2.2895)
     """
 
-    arg_constraints = {**LocationScale.arg_constraints, "log_freedom": constraints.real}  # noqa: RUF012
+    arg_constraints = {**LocationScale.arg_constraints, "log_freedom": constraints.real}
 
     def __init__(
         self, loc: Tensor, log_scale: Tensor, log_freedom: Tensor, event_dim: int, validate_args: bool | None = None

@@ -42,13 +42,16 @@ def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
         yield
 
 
-def unpacked(model: VAE, batches: Batches, limit: int | None = None) -> Iterator[tuple[Tensor, ...]]:
+def unpacked(
+    model: VAE, batches: Batches, limit: int | None = None, name: str = "batches"
+) -> Iterator[tuple[Tensor, ...]]:
     """Yield `(x, *context)` on the model's device, each of shape (B, ...), until `limit` rows were seen.
 
     Arguments:
         model: the model that the data is for; a likelihood with a `check` refuses what it cannot score.
         batches: tuples `(x, *context)`, or tensors x.
         limit: how many rows are taken at most.
+        name: what the user calls the data.
 
     Raises:
         DataError: if there is no row, or a value cannot be scored.
@@ -56,7 +59,7 @@ def unpacked(model: VAE, batches: Batches, limit: int | None = None) -> Iterator
     """
     if isinstance(batches, Tensor | np.ndarray) or not isinstance(batches, Iterable):
         raise ConfigError(
-            f"`batches` is a {type(batches).__name__}, which is not cut into batches. Give x.split(256) of a tensor x, or "
+            f"`{name}` is a {type(batches).__name__}, which is not cut into batches. Give x.split(256) of a tensor x, or "
             f"data.batches('test', 256) of what `vaekit.data.open` returned."
         )
     check = getattr(model.likelihood, "check", None)
@@ -64,8 +67,8 @@ def unpacked(model: VAE, batches: Batches, limit: int | None = None) -> Iterator
     for batch in batches:
         room = None if limit is None else limit - rows
         parts = (batch,) if isinstance(batch, Tensor) else batch
-        for part in parts:
-            require_values("batches", part)
+        for i, part in enumerate(parts):
+            require_values("context" if i else name, part)
         given = tuple(part[:room].to(model.step.device) for part in parts)
         if not len(given[0]):
             continue
@@ -76,4 +79,4 @@ def unpacked(model: VAE, batches: Batches, limit: int | None = None) -> Iterator
         if rows == limit:
             return
     if not rows:
-        raise DataError("`batches` holds no example. Give at least one (a generator is used up by its first pass).")
+        raise DataError(f"`{name}` holds no example. Give at least one (a generator is used up by its first pass).")

@@ -70,8 +70,8 @@ def log_likelihood(model: VAE, x: Tensor, *context: Tensor, samples: int = 1000,
         Nats, shape (B,).
 
     Raises:
-        ConfigError: if `samples` or `chunk` is below 1, or the posterior has no density.
-        DataError: if the likelihood cannot score a value.
+        ConfigError: if `samples` or `chunk` is below 1, the posterior has no density, or the data is no tensor of floats.
+        DataError: if there is no example, or the likelihood cannot score a value.
 
     Example:
         >>> import vaekit as vk
@@ -86,8 +86,8 @@ def log_likelihood(model: VAE, x: Tensor, *context: Tensor, samples: int = 1000,
             f"{NO_BOUND[0].upper()}{NO_BOUND[1:]}. Choose a posterior with a density, such as DiagonalNormal."
         )
     with inference(model):
-        blocks = [estimate(model, *given, samples=samples, chunk=chunk) for given in unpacked(model, [(x, *context)])]
-    return torch.cat([block.log_likelihood for block in blocks])
+        (given,) = unpacked(model, [(x, *context)], name="x")
+        return estimate(model, *given, samples=samples, chunk=chunk).log_likelihood
 
 
 def estimate(model: VAE, x: Tensor, *context: Tensor, samples: int, chunk: int) -> Estimates:

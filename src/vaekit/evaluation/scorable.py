@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from vaekit.data.dataset import Dataset
-from vaekit.data.identity import numbers
 from vaekit.errors import DataError
 from vaekit.likelihoods.columns import Column
 
@@ -28,7 +27,7 @@ def scorable(
     Raises:
         DataError: naming the first row that cannot be scored, and in a table its column.
     """
-    rows, problem = numbers(data.split(split)), getattr(likelihood, "problem", None)
+    rows, problem = data.split(split).numbers, getattr(likelihood, "problem", None)
     for i, given in enumerate(data.batches(split, size, device)):
         if problem is not None and (told := problem(given[0])) is not None:
             bad = next((row for row, x in enumerate(given[0].split(1)) if problem(x) is not None), 0)

@@ -42,7 +42,8 @@ class Evaluation:
         distortion: minus the expected log-likelihood of the data given the latents.
         log_likelihood: the importance-sampled estimate of log p(x) with `samples` latents (Burda et al., 2016), itself a
             lower bound in expectation; None where no bound exists.
-        bits_per_dim: the code length -log p(x) over the number of elements, in bits; None where no code length exists.
+        bits_per_dim: the code length -log p(x) over the number of elements, in bits, an upper bound in expectation; None where
+            no code length exists.
         standard_error: of each of the above by name, over examples; None for one example.
         samples: how many latents were drawn per example.
         examples: how many examples were seen.
@@ -83,11 +84,6 @@ class Evaluation:
         return None if self.log_likelihood is None else self.log_likelihood - self.units_offset
 
     @property
-    def bits_per_dim_is_bound(self) -> bool:
-        """Whether `bits_per_dim` is an upper bound in expectation, as every importance-sampled code length is."""
-        return self.bits_per_dim is not None
-
-    @property
     def counted(self) -> str:
         """How many examples were seen, in words."""
         return _number_of(self.examples, "example")
@@ -115,7 +111,6 @@ class Evaluation:
             "standard_error": dict(self.standard_error),
             "rates": None if self.rates is None else list(self.rates),
             "code_variances": list(self.code_variances),
-            "bits_per_dim_is_bound": self.bits_per_dim_is_bound,
             "log_likelihood_in_units": self.log_likelihood_in_units,
             "unit": "nats per example",
         }
@@ -127,9 +122,9 @@ class Evaluation:
         tuples = {name: tuple(known[name]) for name in ("rates", "code_variances") if known.get(name) is not None}
         return cls(**{**known, **tuples})
 
-    def to_json(self) -> str:
-        """Write `as_dict` as strict JSON."""
-        return json.dumps(self.as_dict(), indent=2, allow_nan=False)
+    def to_json(self, **beside: object) -> str:
+        """Write `as_dict`, and what is to stand beside it, as strict JSON."""
+        return json.dumps({**self.as_dict(), **beside}, indent=2, allow_nan=False)
 
     def findings(self) -> Iterator[Finding]:
         """Yield the numbers as lines for a person, the most important first."""

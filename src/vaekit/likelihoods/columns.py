@@ -35,7 +35,7 @@ class Column(ABC):
     @property
     @abstractmethod
     def parameters(self) -> int:
-        """How many numbers describe the distribution of one value."""
+        """How many numbers describe the distribution of one value: a subclass's constant, or a property."""
 
     @abstractmethod
     def distribution(self, parameters: Tensor, validate_args: bool | None = None) -> Distribution:
@@ -56,9 +56,7 @@ class Real(Column):
         tensor([-0.9189, -0.9189, -0.9189, -0.9189, -0.9189])
     """
 
-    @property
-    def parameters(self) -> int:
-        return 2
+    parameters = 2
 
     def distribution(self, parameters: Tensor, validate_args: bool | None = None) -> distributions.Normal:
         loc, raw = parameters.unbind(-1)
@@ -75,9 +73,7 @@ class Positive(Column):
         tensor(-0.9189)
     """
 
-    @property
-    def parameters(self) -> int:
-        return 2
+    parameters = 2
 
     def distribution(self, parameters: Tensor, validate_args: bool | None = None) -> distributions.LogNormal:
         loc, raw = parameters.unbind(-1)
@@ -98,10 +94,7 @@ class Binary(Column):
     """
 
     is_discrete = True
-
-    @property
-    def parameters(self) -> int:
-        return 1
+    parameters = 1
 
     def distribution(self, parameters: Tensor, validate_args: bool | None = None) -> distributions.Bernoulli:
         return distributions.Bernoulli(parameters.squeeze(-1), 0, validate_args)
@@ -156,10 +149,7 @@ class Count(Column):
     """
 
     is_discrete = True
-
-    @property
-    def parameters(self) -> int:
-        return 2
+    parameters = 2
 
     def distribution(self, parameters: Tensor, validate_args: bool | None = None) -> distributions.NegativeBinomial:
         log_mean, raw = parameters.unbind(-1)

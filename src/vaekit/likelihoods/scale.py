@@ -203,7 +203,7 @@ class BestScaled(Distribution):
         scale: finds the best scale, and remembers it.
     """
 
-    arg_constraints = {}  # noqa: RUF012
+    arg_constraints = {}
 
     def __init__(self, base: LocationScale, scale: OptimalScale) -> None:
         self.base, self.best = base, scale

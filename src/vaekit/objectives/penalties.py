@@ -34,10 +34,6 @@ class L2(Objective):
         require_number(self, "weight", self.weight, least=0)
 
     @property
-    def is_bound(self) -> bool:
-        return self.objective.is_bound
-
-    @property
     def tightens_with_samples(self) -> bool:
         return self.objective.tightens_with_samples
 

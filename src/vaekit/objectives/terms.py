@@ -40,12 +40,10 @@ class Terms:
 
 
 class Objective(ABC):
-    """A callable `(model, x, *context) -> Terms`. Subclasses are frozen dataclasses of their settings."""
+    """A callable `(model, x, *context) -> Terms`. Subclasses are frozen dataclasses of their settings.
 
-    @property
-    def is_bound(self) -> bool:
-        """Whether `Terms.bound` is at most log p(x) in expectation."""
-        return True
+    `Terms.bound` is to be at most log p(x) in expectation, whatever the loss is.
+    """
 
     @property
     def tightens_with_samples(self) -> bool:

@@ -17,7 +17,7 @@ from vaekit import data as data_room
 from vaekit.data.dataset import Dataset
 from vaekit.data.labels import encode_labels, numbered
 from vaekit.data.opening import with_labels
-from vaekit.data.reading import Opened, read, settled
+from vaekit.data.reading import Openable, read, settled
 from vaekit.data.source import Decoding, Options, Source
 from vaekit.data.units import Units
 from vaekit.errors import ConfigError, DataError, ShapeError
@@ -27,7 +27,7 @@ UNCUT: tuple[dict[str, float], ...] = ({"validation": 0.0, "test": 0.0}, {"valid
 
 
 def reopen(
-    settings: Mapping[str, Any], events: Mapping[str, Any], data: Opened | Dataset | None, whole: bool
+    settings: Mapping[str, Any], events: Mapping[str, Any], data: Openable | Dataset | None, hold_out: bool
 ) -> Dataset | None:
     """Open a run's data, or other data in the same way.
 
@@ -35,7 +35,7 @@ def reopen(
         settings: the arguments of `vaekit.data.open` by which the run's own data was opened.
         events: what the run tells of an event.
         data: other data, or the run's own from another place; absent, the run's own from where it was.
-        whole: cut no rows off for validation and test, but where the source itself sets them apart.
+        hold_out: whether rows are cut off for validation and test, rather than only where the source itself sets them apart.
 
     Returns:
         The data; None where it was only in memory.
@@ -51,7 +51,7 @@ def reopen(
         return None
     else:
         known = None if data is None or not events.get("units") else events
-        found = _first_that_suits(_ways(settings, events, data, whole), known)
+        found = _first_that_suits(_ways(settings, events, data, hold_out), known)
     _refuse_other_events(found, events)
     if data is None:
         _refuse_changed(found, events)
@@ -68,21 +68,21 @@ def _refuse_changed(data: Dataset, events: Mapping[str, Any]) -> None:
 
 
 def _ways(
-    settings: Mapping[str, Any], events: Mapping[str, Any], data: Opened | None, whole: bool
+    settings: Mapping[str, Any], events: Mapping[str, Any], data: Openable | None, hold_out: bool
 ) -> Iterator[dict[str, Any]]:
     """Yield the arguments by which to open data, those to be tried first at first.
 
     Other data may be of a kind that does not take the run's options, and a source may set parts apart itself.
     """
     asked = dict(settings) if data is None else {**settings, "source": data}
-    if whole:
+    if not hold_out:
         asked |= {"validation": None, "test": None}
     for chosen in _options(settings.get("options"), events, data):
-        for uncut in UNCUT if whole else ({},):
+        for uncut in ({},) if hold_out else UNCUT:
             yield {**asked, "options": chosen, **uncut}
 
 
-def _options(own: Options | None, events: Mapping[str, Any], data: Opened | None) -> list[Options | None]:
+def _options(own: Options | None, events: Mapping[str, Any], data: Openable | None) -> list[Options | None]:
     """Return the options by which to read data: the run's own, and for other data those by which its images become the model's."""
     if data is None:
         return [own]

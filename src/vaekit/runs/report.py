@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import yaml
 from jinja2 import Environment, StrictUndefined, Template
 
 import vaekit
@@ -37,15 +36,14 @@ class Embedded(NamedTuple):
 
 
 def report(
-    path: str | Path,
+    path: Path,
     *,
     title: str,
     summary: str,
-    evaluation: Evaluation | Mapping[str, Evaluation] | None = None,
-    figures: Iterable[Illustration] = (),
-    history: History | None = None,
-    configuration: Mapping[str, object] | str = "",
-    warnings: Sequence[str] = (),
+    evaluations: Mapping[str, Evaluation],
+    figures: Iterable[Illustration],
+    history: History,
+    configuration: str,
 ) -> Path:
     """Write a report: the whole file, or none.
 
@@ -53,11 +51,10 @@ def report(
         path: where.
         title: of the page.
         summary: the model card, such as `repr(model)`.
-        evaluation: what was measured, or what by the name of the data.
+        evaluations: what was measured, by the name of the data.
         figures: as `vaekit.figures.illustrate` gives them.
         history: split -> column -> numbers in order; the last ones are shown.
-        configuration: from which the run can be repeated, as text or as plain data.
-        warnings: what the reader must know before the numbers.
+        configuration: from which the run can be repeated.
 
     Returns:
         The path.
@@ -65,8 +62,7 @@ def report(
     Raises:
         RunError: if the file cannot be written.
     """
-    evaluations = {"": evaluation} if isinstance(evaluation, Evaluation) else evaluation or {}
-    rows, course = _last_rows(history or {})
+    rows, course = _last_rows(history)
     text = _template("report.html").render(
         title=title,
         summary=summary,
@@ -75,12 +71,11 @@ def report(
         history=rows,
         course=course,
         columns=list(dict.fromkeys(name for row in rows.values() for name in row)),
-        configuration=configuration if isinstance(configuration, str) else _yaml(configuration),
-        warnings=[*warnings, *_labels(evaluations)],
+        configuration=configuration,
         version=vaekit.__version__,
         torch=torch.__version__,
     )
-    return write_text(Path(path), text)
+    return write_text(path, text)
 
 
 def has_live_page(data: Dataset, figures_every: int) -> bool:
@@ -96,13 +91,6 @@ def live(path: Path, title: str, every: int) -> Path:
 def _template(name: str) -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(files("vaekit").joinpath("templates", name).read_text(encoding="utf-8"))
-
-
-def _labels(evaluations: Mapping[str, Evaluation]) -> list[str]:
-    """Say what the numbers are not."""
-    if any(evaluation.relaxed for evaluation in evaluations.values()):
-        return ["The likelihood is relaxed: its numbers are cross-entropies of grey values, not likelihoods."]
-    return []
 
 
 def title_of(data: Dataset, folder: Path) -> str:
@@ -137,10 +125,6 @@ def _last(columns: Mapping[str, Sequence[float]]) -> dict[str, str]:
     return {
         name: f"{values[-1]:.0f}" if name in AXES else f"{values[-1]:.5g}" for name, values in columns.items() if values
     }
-
-
-def _yaml(configuration: Mapping[str, object]) -> str:
-    return yaml.safe_dump(dict(configuration), sort_keys=False, allow_unicode=True)
 
 
 def _embedded(figure: Illustration) -> Embedded:

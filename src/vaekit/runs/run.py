@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vaekit import figures as drawing
 from vaekit.data.dataset import Dataset
-from vaekit.data.reading import Opened
+from vaekit.data.reading import Openable
 from vaekit.data.source import Array
 from vaekit.errors import RunError
 from vaekit.evaluation import Evaluation, evaluate
@@ -35,7 +35,7 @@ from vaekit.runs.report import title_of
 from vaekit.runs.use import Use
 from vaekit.training import Progress
 from vaekit.training.checkpoint import load as load_checkpoint
-from vaekit.training.recorder import METRICS, RATES, History, read_table
+from vaekit.training.recorder import METRICS, RATES, Recorded, read_table
 from vaekit.training.saving import CHECKPOINTS, LAST, refuse_other_weights, weights
 
 Span: TypeAlias = tuple[float, float]
@@ -53,9 +53,9 @@ class Run:
         data: the data it was fitted to; None where the run was loaded and its data was only in memory.
         folder: where the run is kept; None if it is not.
         progress: where training stands; None for a run that was loaded.
-        steps: how many steps this fit took; 0 for a run that was loaded, or that was resumed after its last epoch.
+        steps_this_fit: how many steps this fit took; 0 for a run that was loaded, or that was resumed after its last epoch.
         checkpoint: the name of the checkpoint that the weights were taken from.
-        taken: the step of that checkpoint.
+        checkpoint_step: the step of that checkpoint.
         evaluation: the newest judgement, None if there is none.
         judged: what that is of: the weights and their step, the data's name, and the splits.
         held: what was recorded, by the name of its table, where there is no folder.
@@ -66,13 +66,13 @@ class Run:
     data: Dataset | None
     folder: Path | None
     progress: Progress | None = None
-    steps: int = 0
+    steps_this_fit: int = 0
     checkpoint: str = "last"
-    taken: int = 0
+    checkpoint_step: int = 0
     evaluation: Evaluation | None = None
     judged: dict[str, Any] = field(default_factory=dict)
-    held: dict[str, History] = field(default_factory=dict, init=False)
-    _drawn: tuple[object, list[drawing.Illustration]] | None = field(default=None)
+    held: dict[str, Recorded] = field(default_factory=dict, init=False)
+    _drawn: tuple[object, list[drawing.Illustration]] | None = field(init=False, default=None)
 
     def __repr__(self) -> str:
         kept = "not kept" if self.folder is None else repr(str(self.folder))
@@ -88,19 +88,19 @@ class Run:
     @property
     def weights(self) -> str:
         """What the weights are, in words: those of a checkpoint, or, where they were trained further since, of a step."""
-        return self.checkpoint if self.step == self.taken else f"step {self.step}"
+        return self.checkpoint if self.step == self.checkpoint_step else f"step {self.step}"
 
     @property
-    def history(self) -> History:
+    def history(self) -> Recorded:
         """The recorded averages, as in `metrics.csv`: split -> column -> numbers in order."""
         return self._recorded(METRICS)
 
     @property
-    def rates(self) -> History:
+    def rates(self) -> Recorded:
         """The recorded rate of each latent, as in `rates.csv`: split -> column -> numbers in order."""
         return self._recorded(RATES)
 
-    def _recorded(self, table: str) -> History:
+    def _recorded(self, table: str) -> Recorded:
         return self.held.get(table, {}) if self.folder is None else read_table(self.folder / table)
 
     def evaluate(
@@ -136,8 +136,7 @@ class Run:
         told = [split] if split == "all" else splits
         self.judged = {"checkpoint": self.weights, "step": self.step, "data": data.name, "split": told}
         if self.folder is not None:
-            written = json.dumps({**evaluation.as_dict(), **self.judged}, indent=2, allow_nan=False)
-            write_text(self.folder / EVALUATION, written + "\n")
+            write_text(self.folder / EVALUATION, evaluation.to_json(**self.judged) + "\n")
         return evaluation
 
     def sample(self, count: int = 64, *, label: str | None = None, mean: bool = False, seed: int = 0) -> Tensor:
@@ -239,7 +238,7 @@ class Run:
             folder / "report.html",
             title=title_of(data, folder),
             summary=summary,
-            evaluation={", ".join(self.judged.get("split", ())): evaluation},
+            evaluations={", ".join(self.judged.get("split", ())): evaluation},
             figures=self.illustrate(limit, span, split),
             history=self.history,
             configuration=(folder / CONFIG).read_text(encoding="utf-8"),
@@ -277,10 +276,10 @@ def load(
     folder: str | Path,
     *,
     model: VAE | None = None,
-    data: Opened | Dataset | None = None,
+    data: Openable | Dataset | None = None,
     checkpoint: str = "best",
     reopen: bool = True,
-    whole: bool = False,
+    hold_out: bool = True,
 ) -> Run:
     """Load a run from its folder, without unpickling anything.
 
@@ -291,8 +290,8 @@ def load(
             Absent, that is opened again.
         checkpoint: "best" (by validation loss; the last if none was kept), "last", or the name of one in `checkpoints/`.
         reopen: False leaves the data closed, for what needs the model alone.
-        whole: cut no rows off for validation and test, but where the source itself sets them apart: `evaluate("all")` then
-            judges every row, of data that has one row too.
+        hold_out: whether rows are cut off for validation and test; False leaves apart only what the source itself sets apart, so
+            that `evaluate("all")` judges every row, of data that has one row too.
 
     Raises:
         RunError: if there is no run, or it is damaged.
@@ -310,7 +309,7 @@ def load(
     run.evaluation, run.judged = _judged_before(folder / EVALUATION)
     if reopen or data is not None:
         opened_by, events = (rebuilt(folder, kept.get(part) or {}) for part in ("data", "events"))
-        run.data = reopen_data(opened_by, events, data, whole)
+        run.data = reopen_data(opened_by, events, data, hold_out)
     restored.eval()
     return run
 
@@ -342,7 +341,7 @@ def load_weights(run: Run, checkpoint: str) -> None:
 def take_weights(run: Run, kept: Mapping[str, Tensor], name: str) -> None:
     """Put the weights of the checkpoint of this name into a run's model."""
     run.model.load_state_dict(kept)
-    run.checkpoint, run.taken = name.removesuffix(SUFFIX), run.step
+    run.checkpoint, run.checkpoint_step = name.removesuffix(SUFFIX), run.step
 
 
 def _best_name(folder: Path) -> str:

@@ -36,7 +36,7 @@ from vaekit.training.processes import Agreement, Wish, by_first
 from vaekit.training.recorder import Recorder
 from vaekit.training.saving import CHECKPOINTS, LAST, Progress, Saver
 from vaekit.training.settings import Settings
-from vaekit.training.sharded import gathered, whole
+from vaekit.training.sharded import gathered, unsharded
 from vaekit.training.snapshots import Snapshots
 from vaekit.training.step import Pass, Step, first_non_finite, made, make_optimizer
 from vaekit.training.stop import Stop
@@ -161,7 +161,7 @@ class Trainer:
         for index, batch in enumerate(self.loader.epoch(self.progress.epoch, self.progress.batch), self.progress.batch):
             last, reports = index + 1 == steps, len(self.meter) + 1 >= self.settings.log_every * group
             if self.graphed is not None:
-                norm = self._whole(self.graphed, batch, reports or last)
+                norm = self._graphed_step(self.graphed, batch, reports or last)
             else:
                 self._batch(batch, batch.share * self._part(index))
                 if (index + 1) % group and not last:
@@ -189,7 +189,7 @@ class Trainer:
         self.step.backward(terms, weight)
         self.meter.add(terms, counted=batch.share > 0)
 
-    def _whole(self, graphed: GraphedStep, batch: Batch, reports: bool) -> Tensor | float:
+    def _graphed_step(self, graphed: GraphedStep, batch: Batch, reports: bool) -> Tensor | float:
         """Take a whole step at once; return the gradient's norm where it is reported."""
         kept = graphed(batch, reports)
         norm: Tensor | float = kept.pop(NORM, 0.0)
@@ -252,7 +252,7 @@ class Trainer:
             self.progress.finished = True
 
     def _take_snapshots(self, epoch: int) -> None:
-        with self._averaged(), whole(self.passing):
+        with self._averaged(), unsharded(self.passing):
             if self.fabric.is_global_zero:
                 self.snapshots.take(epoch, self.taken)
 
@@ -277,7 +277,7 @@ class Trainer:
         """Average the objective's terms over a split, with noise that is the same for every epoch and number of processes."""
         rank, world, meter = self.fabric.global_rank, self.fabric.world_size, Meter(shared=self.shared)
         self.model.eval()
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []), whole(self.passing):
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []), unsharded(self.passing):
             for index, given in enumerate(self.data.batches(split, self.settings.batch_size, self.device)):
                 mine = index % world == rank
                 if mine or index == 0:

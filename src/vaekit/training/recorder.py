@@ -17,7 +17,7 @@ from vaekit.training.meter import Row
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-History: TypeAlias = dict[str, dict[str, list[float]]]
+Recorded: TypeAlias = dict[str, dict[str, list[float]]]
 METRICS, RATES, STEPS = "metrics.csv", "rates.csv", "steps.csv"
 MOST_LATENT_CURVES = 64
 
@@ -137,7 +137,7 @@ def _cut(path: Path, rows: int) -> int:
     return max(0, len(lines) - 1)
 
 
-def read_table(path: Path) -> History:
+def read_table(path: Path) -> Recorded:
     """Read a table of a run, as `history` gives it.
 
     Raises:
@@ -152,7 +152,7 @@ def read_table(path: Path) -> History:
         raise RunError(f"`{path}` is damaged ({type(error).__name__}: {error}). Remove it to go on without.") from error
 
 
-def history(rows: Iterable[Mapping[str, Any]]) -> History:
+def history(rows: Iterable[Mapping[str, Any]]) -> Recorded:
     """Arrange rows: split -> column -> numbers in order, NaN where a cell is empty; columns without any are left out.
 
     Example:

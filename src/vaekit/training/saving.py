@@ -163,7 +163,6 @@ class Saver:
 
     def _tree(self) -> dict[str, Any]:
         trainer = self.trainer
-        recorder = getattr(trainer, "recorder", None)
         tree = {
             "model": trainer.strategy.get_module_state_dict(trainer.model),
             "optimizer": trainer.optimizer.state_dict(),
@@ -178,7 +177,7 @@ class Saver:
             "steps": trainer.loader.steps,
             "accumulate": trainer.settings.accumulate,
             "random": _random_states(trainer),
-            "tables": dict(recorder.rows) if recorder else {},
+            "tables": dict(trainer.recorder.rows),
         }
         return {name: gathered(value) for name, value in tree.items()}
 

@@ -56,7 +56,7 @@ def _renewed(terms: Terms, loss: Iterable[Any]) -> Terms:
 
 
 @contextmanager
-def whole(module: nn.Module) -> Iterator[None]:
+def unsharded(module: nn.Module) -> Iterator[None]:
     """Put a module's weights together for a while, in which every process may use it by itself."""
     sharded = cast(Any, module) if hasattr(module, "unshard") else None
     if sharded is not None:

@@ -137,8 +137,7 @@ class Step:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip * self._scale())
         self.move()
         self.drop_gradient()
-        for clock in self.clocks:
-            clock.add_(1)
+        torch._foreach_add_(self.clocks, 1)  # VAE.advance, without its search for the clocks, 10 microseconds a step
         if self.average is not None:
             self.average.update()
 
