@@ -113,20 +113,18 @@ class Worker:
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """The names of the scores of a row; one where the posterior has no density, so that no bound on log p(x) exists."""
-        return ("log_likelihood", "distortion", "rate") if has_bound(self.model) else ("distortion",)
+        """The names of the scores of a row: one where no bound on log p(x) exists; relaxed where they are no likelihoods."""
+        relaxed = "" if getattr(self.model.likelihood, "is_normalised", True) else "relaxed_"
+        scores = (f"{relaxed}log_likelihood", f"{relaxed}distortion", "rate")
+        return scores if has_bound(self.model) else scores[1:2]
 
     def score(self, split: str, samples: int, seed: int) -> Tensor:
         """Score the rows of a split, or of "all", shape (N, scores), in nats, by importance sampling."""
 
         def scored(x: Tensor, *context: Tensor) -> Tensor:
             found = estimate(self.model, x, *context, samples=samples, chunk=AT_ONCE)
-            known = {
-                "log_likelihood": found.log_likelihood,
-                "distortion": found.distortion,
-                "rate": found.rates.sum(-1),
-            }
-            return torch.stack([known[name] for name in self.scores], -1)
+            known = (found.log_likelihood, found.distortion, found.rates.sum(-1))
+            return torch.stack(known if has_bound(self.model) else known[1:2], -1)
 
         return self._mapped(split, scored, seed)
 
