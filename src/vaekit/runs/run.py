@@ -155,7 +155,8 @@ class Run:
             span=span,
         )
         if self.folder is not None and self.history:
-            yield from drawing.training(self.history, self.rates)
+            relaxed = not getattr(self.model.likelihood, "is_normalised", True)
+            yield from drawing.training(self.history, self.rates, relaxed=relaxed)
 
     def figures(self, limit: int = 2000, span: Span | None = None, split: str = "test") -> list[Path]:
         """Save all figures, as `illustrate` draws them, in the folder `figures`, and return their paths."""
