@@ -350,8 +350,15 @@ def test_words_find_room(count, shown, slant):
 
 
 def test_dollar_signs_in_names_are_no_formulas():
-    x = torch.rand(9, 2)
-    for picture in (figures.marginals(x, x, names=["$a_$", "b"]), figures.scatter(x, x, names=["$a_$", "$_b$"])):
+    x, classes, names = torch.rand(9, 2), torch.arange(9) % 2, ["$a_$", "$_b$"]
+    for picture in (
+        figures.marginals(x, x, names=names),
+        figures.scatter(x, x, names=names),
+        figures.embedding(x, classes, label_names=names),
+        figures.embedding(x, torch.rand(9), color="$_$"),
+        figures.histogram(x[:, :1], classes, label_names=names),
+        figures.framed(np.zeros((2, 2), np.uint8), "$_$", x_ticks=names, y_ticks=names),
+    ):
         assert figures.shown(picture).size
 
 

@@ -140,7 +140,7 @@ def framed(
     colour = sheet if sheet.ndim == 3 else sheet[..., None].repeat(3, -1)
     axes.imshow(colour, interpolation="nearest", aspect="auto")
     axes.set(xlabel=x_label, ylabel=y_label)
-    axes.set_title(title, fontsize=11)
+    axes.set_title(title, fontsize=11, parse_math=False)
     _label(axes.set_xticks, x_ticks, sheet.shape[1], every=0.45)
     _label(axes.set_yticks, y_ticks, sheet.shape[0], every=0.16)
     axes.tick_params(length=0, labelsize=8)
@@ -155,7 +155,7 @@ def _label(set_ticks: Callable[..., object], texts: Sequence[str] | Tensor, size
         return
     step = max(1, int(np.ceil(every * DPI * len(texts) / size)))
     chosen = range(0, len(texts), step)
-    set_ticks([size * (i + 0.5) / len(texts) for i in chosen], [texts[i] for i in chosen])
+    set_ticks([size * (i + 0.5) / len(texts) for i in chosen], [texts[i] for i in chosen], parse_math=False)
 
 
 def _round_numbers(coordinates: Tensor, size: int, most: int) -> tuple[list[float], list[str]]:

@@ -56,6 +56,13 @@ def color(order: int, count: int) -> tuple[float, float, float, float]:
     return palette(order)
 
 
+def legend_beside(axes: Axes, scale: float = 1.0) -> None:
+    """Write what the colours stand for at the right of axes, markers enlarged by `scale`, dollar signs as they are."""
+    legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8, markerscale=scale)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
 def panels(count: int, width: float = 3.6, height: float = 2.8, most: int = 3) -> tuple[Figure, list[Axes]]:
     """Make a figure of `count` equal axes, at most `most` a row."""
     columns = min(count, most)

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from vaekit.errors import ShapeError
-from vaekit.figures.charts import Floats, blank, color, describe, panels
+from vaekit.figures.charts import Floats, blank, color, describe, legend_beside, panels
 from vaekit.figures.exhibit import Illustration
 from vaekit.figures.limits import farthest, limit, told
 
@@ -180,7 +180,7 @@ def rates_over_time(
     limit(axes, axis)
     if values.min() >= 0:
         axes.set_ylim(bottom=0.0)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
+    legend_beside(axes)
     return figure
 
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from vaekit.errors import ShapeError
-from vaekit.figures.charts import blank, describe, dots
+from vaekit.figures.charts import blank, describe, dots, legend_beside
 from vaekit.figures.charts import color as one_of
 
 MOST_CLASSES, MOST_BINS = 20, 40
@@ -86,15 +86,14 @@ def embedding(
     values = np.asarray(labels)
     classes = classes_of(values)
     if classes is None:
-        bar = figure.colorbar(axes.scatter(xy[:, 0], xy[:, 1], c=values, cmap="viridis", **look), ax=axes, label=color)
+        bar = figure.colorbar(axes.scatter(xy[:, 0], xy[:, 1], c=values, cmap="viridis", **look), ax=axes)
+        bar.set_label(color, parse_math=False)
         if np.issubdtype(values.dtype, np.integer):
             bar.locator = MaxNLocator("auto", integer=True)
         return figure
     for order, (label, name) in enumerate(named(classes, label_names)):
         axes.scatter(*xy[values == label].T, color=one_of(order, len(classes)), label=name, **look)
-    axes.legend(
-        loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8, markerscale=3 / look["s"] ** 0.25
-    )
+    legend_beside(axes, 3 / look["s"] ** 0.25)
     return figure
 
 
@@ -137,7 +136,7 @@ def histogram(
         color=[one_of(order, len(kinds)) for order in range(len(kinds))],
         label=[kind for _, kind in kinds],
     )
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
+    legend_beside(axes)
     return figure
 
 
