@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution, Independent, Normal, TransformedDistribution
 
 from vaekit import VAE, Conditional, posteriors, priors
 
@@ -46,3 +46,20 @@ def painting(
     network = Reader(gain, log_scale)
     posterior = posteriors.Delta(network) if log_scale is None else posteriors.DiagonalNormal(network)
     return VAE(prior(torch.Size(event_shape).numel()), posterior, Painter(event_shape))
+
+
+class WithoutMean(Conditional):
+    """The posterior N(loc, scale^2) of another as a flow without transforms, which does not know its mean."""
+
+    def __init__(self, posterior: nn.Module) -> None:
+        super().__init__()
+        self.posterior = posterior
+
+    def forward(self, *given: Tensor) -> TransformedDistribution:
+        law = self.posterior(*given)
+        return TransformedDistribution(Independent(Normal(law.mean, law.stddev), 1), [])
+
+
+def without_mean(model: VAE) -> VAE:
+    """Have a model forget the means of its posteriors."""
+    return VAE(model.prior, WithoutMean(model.posterior), model.likelihood)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import pytest
 import torch
 from torch import nn
 from torch.distributions import Independent, OneHotCategorical, RelaxedOneHotCategorical
 
-from vaekit import VAE, divergence, likelihoods, networks, posteriors, priors
+from vaekit import VAE, divergence, evaluation, likelihoods, networks, posteriors, priors
 from vaekit.distributions import OneHotCategoricals, RelaxedCategoricals
 from vaekit.errors import ConfigError
+from vaekit.evaluation.representation import group_entropies, group_information
 from vaekit.objectives import ELBO, IWAE, Linear
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -120,6 +124,33 @@ def test_bounds_of_exact_categories_are_below_the_likelihood_summed_over_all_cod
     assert elbo.mean().item() + error < tighter.mean().item() < log_p + error
     many = IWAE(2000)(model, x.expand(50, -1)).bound
     assert abs(many.mean().item() - log_p) < 0.01
+
+
+def test_a_group_is_active_where_it_tells_of_the_data(model):
+    x = torch.bernoulli(torch.full((400, 9), 0.5))
+    logits = torch.zeros(400, GROUPS, CATEGORIES)
+    logits[:, 0, 0] = 50 * (2 * x[:, 0] - 1)  # the first pixel decides between one category and the three others
+    logits[:, 1, 2] = 50  # one category, whatever the data
+    given = iter(logits.flatten(1).split(100))
+    model.posterior.network.forward = lambda _: next(given)
+    found = evaluation.evaluate(model, x.split(100), samples=2)
+    one = x[:, 0].mean().item()
+    tells = -one * math.log(one) - (1 - one) * math.log(1 - one)
+    assert found.group_information == pytest.approx((tells, 0, 0), abs=1e-6)
+    assert (found.active_units, found.units) == (1, (GROUPS, "groups"))
+    assert "1 of 3 groups are in use" in found.in_words
+    (line,) = (finding for finding in found.findings() if finding.name == "active units")
+    assert (line.value, line.unit) == ("1 of 3", "groups")
+    assert json.loads(found.to_json()) == found.as_dict()
+
+
+def test_what_a_group_tells_is_its_divergence_from_the_mean_of_all(logits):
+    law = OneHotCategoricals(logits)
+    mean = OneHotCategoricals(law.mean.mean(0).unflatten(0, (GROUPS, CATEGORIES)).log())
+    expected = divergence(law, mean, law.sample()).parts.mean(0)
+    entropies = group_entropies(law.mean, GROUPS)
+    torch.testing.assert_close(entropies.sum(-1), law.entropy())
+    torch.testing.assert_close(group_information(law.mean.mean(0), entropies.mean(0)), expected)
 
 
 @pytest.mark.parametrize(("latent", "categories"), [(12, 5), (4, 1)])

@@ -71,6 +71,29 @@ def test_numbers_and_many_classes_get_a_colour_bar(labels):
     np.testing.assert_allclose(drawn.axes[0].collections[0].get_array(), labels)
 
 
+@pytest.mark.parametrize("labels", [torch.arange(500) % 26, torch.arange(500) % 40 + 100])
+def test_many_classes_are_counted_in_whole_numbers(labels):
+    bar = figures.embedding(torch.rand(500, 2), labels).axes[1]
+    assert all(tick == round(tick) for tick in bar.get_yticks())
+
+
+def test_codes_of_one_latent_are_counted_by_class():
+    codes, labels = torch.linspace(-1, 1, 27)[:, None], torch.arange(27) % 3
+    axes = figures.histogram(codes, labels, label_names=["cat", "dog"], name="z0").axes[0]
+    assert texts(axes) == ["cat", "dog", "2"]
+    assert [sum(bar.get_height() for bar in group) for group in axes.containers] == [9, 9, 9]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("z0", "examples")
+    (plain,) = figures.histogram(codes).axes
+    assert sum(bar.get_height() for bar in plain.containers[0]) == 27
+
+
+def test_codes_of_one_latent_stand_against_labels_that_are_numbers():
+    codes, labels = torch.rand(9, 1), torch.rand(9)
+    (axes,) = figures.histogram(codes, labels, color="age").axes
+    np.testing.assert_allclose(axes.collections[0].get_offsets(), torch.stack([codes[:, 0], labels], 1))
+    assert axes.get_ylabel() == "age"
+
+
 def test_points_without_labels_get_neither():
     plain = figures.embedding(torch.rand(5, 2))
     assert len(plain.axes) == 1
@@ -125,7 +148,7 @@ def test_values_that_would_flatten_the_others_are_told_instead(train, validation
 )
 def test_other_courses_are_shown_whole(values):
     course = {"train": {"epoch": np.arange(len(values)), "loss": values}}
-    (axes,) = figures.curves(course, ["loss"], "epoch").axes
+    (axes,) = figures.curves(course, terms=["loss"], axis="epoch").axes
     assert len(axes.texts) == 0
     low, high = axes.get_ylim()
     assert not any(value < low or value > high for value in values)
@@ -133,7 +156,7 @@ def test_other_courses_are_shown_whole(values):
 
 def test_several_records_an_epoch_are_drawn_over_steps():
     often = {"train": {**HISTORY["train"], "epoch": [1.0, 1.0, 1.0]}}
-    axes = figures.curves(often, ["loss"]).axes
+    axes = figures.curves(often, terms=["loss"]).axes
     assert [a.get_xlabel() for a in axes] == ["step"]
 
 
@@ -167,6 +190,80 @@ def test_many_rates_are_a_heat_map_by_their_last_value(times):
     low, high = axes.get_xlim()
     assert low < times[0] <= times[-1] < high
     assert axes.get_yticklabels()[0].get_text() == f"z{order[0]}"
+
+
+@pytest.mark.parametrize(
+    ("of", "latents", "title", "names"),
+    [
+        ("latent", 2, "rate of each latent", ["z1", "z0"]),
+        ("group", 2, "rate of each group", ["group 1", "group 0"]),
+        ("total", 1, "rate of all latents together", ["total"]),
+    ],
+)
+def test_rates_are_called_what_they_are_of(of, latents, title, names):
+    columns = [of] if of == "total" else [f"{of}_{i}" for i in range(latents)]
+    when = {"step": [1.0, 2.0], "epoch": [1.0, 2.0]}
+    rates = {"train": {**when, **{name: [1.0, float(i)] for i, name in enumerate(columns)}}, "epoch": when}
+    *_, drawn = figures.training(HISTORY, rates)
+    (axes,) = drawn.picture.axes
+    assert (axes.get_title(), texts(axes)) == (title, names)
+    assert ("together" if of == "total" else f"each {of}") in drawn.caption
+
+
+@pytest.mark.parametrize("latents", [4, 40])
+def test_one_exploding_latent_leaves_the_other_rates_readable(latents):
+    rates = np.random.default_rng(0).random((6, latents))
+    rates[2, 1], most = 371_000.0, np.sort(rates[rates < 2])[-1]
+    rates[2, 0] = 0.5
+    figure = figures.rates_over_time(rates, [1, 2, 3, 4, 5, 6])
+    axes, *bar = figure.axes
+    if bar:
+        assert axes.collections[0].get_clim() == (0, np.sort(rates.ravel())[-2])
+        assert "beyond the scale: 371,000 (epoch 3)" in axes.get_title()
+    else:
+        assert axes.get_ylim()[0] == 0
+        assert axes.get_ylim()[1] < 1.1 * most
+        assert [text.get_text() for text in axes.texts] == ["beyond the axis: 371,000 (epoch 3)"]
+    assert figures.shown(figure).size
+
+
+@pytest.mark.parametrize("latents", [4, 40])
+def test_epochs_of_rates_are_whole_numbers(latents):
+    axes = figures.rates_over_time(torch.rand(3, latents), [1, 2, 3]).axes[0]
+    assert all(tick == round(tick) for tick in axes.get_xticks())
+
+
+def test_what_is_no_bound_or_no_rate_is_not_drawn_as_one():
+    when = {"step": [1.0, 2.0], "epoch": [1.0, 2.0]}
+    history = {"epoch": {**when, "loss": [3.0, 2.0], "prior_cost": [1.0, 2.0]}}
+    (drawn,) = figures.training(history, {"train": when, "epoch": when})
+    assert drawn.name == "curves"
+    assert [axes.get_title() for axes in drawn.picture.axes][1:] == ["prior cost of the code, -log p(z)"]
+
+
+def test_a_relaxed_value_stands_beside_the_bounds_and_is_called_none():
+    when = {"step": [1.0, 2.0], "epoch": [1.0, 2.0]}
+    history = {
+        "epoch": {**when, "loss": [3.0, 2.0], "relaxed_bound": [-3.0, -2.0]},
+        "validation": {**when, "loss": [4.0, 3.0], "bound": [-4.0, -3.0]},
+    }
+    curves, bounds = figures.training(history)
+    assert [axes.get_title() for axes in curves.picture.axes][1:] == ["bound on log p(x)"]
+    for axes in (curves.picture.axes[1], bounds.picture.axes[0]):
+        assert texts(axes) == ["train (relaxed, no bound)", "validation"]
+        assert [line.get_ydata().tolist() for line in axes.lines] == [[-3, -2], [-4, -3]]
+    assert "that of training is no bound" in bounds.caption
+
+
+@pytest.mark.parametrize("relaxed", [False, True])
+def test_numbers_of_a_relaxed_likelihood_are_called_so(relaxed):
+    when = {"step": [1.0, 2.0], "epoch": [1.0, 2.0]}
+    history = {"epoch": {**when, "bound": [-3.0, -2.0], "distortion": [2.0, 1.0], "rate": [1.0, 1.5]}}
+    drawn = list(figures.training(history, relaxed=relaxed))
+    titles = [axes.get_title() for each in drawn for axes in each.picture.axes]
+    assert [title for title in titles if "no likelihood" in title] == [t for t in titles if "rate" not in t] * relaxed
+    assert ["not likelihoods" in each.caption for each in drawn] == [relaxed] * 2
+    assert ("log p(x)" in drawn[1].caption) != relaxed
 
 
 def test_the_course_of_training_uses_the_validation_rates():
@@ -253,8 +350,15 @@ def test_words_find_room(count, shown, slant):
 
 
 def test_dollar_signs_in_names_are_no_formulas():
-    x = torch.rand(9, 2)
-    for picture in (figures.marginals(x, x, ["$a_$", "b"]), figures.scatter(x, x, ["$a_$", "$_b$"])):
+    x, classes, names = torch.rand(9, 2), torch.arange(9) % 2, ["$a_$", "$_b$"]
+    for picture in (
+        figures.marginals(x, x, names=names),
+        figures.scatter(x, x, names=names),
+        figures.embedding(x, classes, label_names=names),
+        figures.embedding(x, torch.rand(9), color="$_$"),
+        figures.histogram(x[:, :1], classes, label_names=names),
+        figures.framed(np.zeros((2, 2), np.uint8), "$_$", x_ticks=names, y_ticks=names),
+    ):
         assert figures.shown(picture).size
 
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from painting import painting
+from painting import painting, without_mean
 from PIL import Image
 from scipy.stats import norm
 
-from vaekit import VAE, distributions, figures, networks, posteriors, priors
+from vaekit import figures
 from vaekit.errors import ConfigError, ShapeError
 
 
@@ -94,6 +94,20 @@ def test_a_framed_image_keeps_its_pixels(labels, channels):
     assert [t.get_text() for t in picture.axes[0].get_xticklabels()] == labels.get("x_ticks", [])
 
 
+@given(st.floats(-100, 100), st.floats(0.1, 100), st.integers(2, 30), st.booleans())
+def test_coordinates_of_cells_are_told_by_round_numbers_where_they_lie(low, width, count, falls):
+    axis = figures.linear_axis(low, low + width, count)
+    picture = figures.framed(np.zeros((8, 12), np.uint8), "title", x_ticks=axis.flip(0) if falls else axis)
+    (axes,) = picture.axes
+    size = axes.images[0].get_array().shape[1]
+    cells = (axes.get_xticks() / size * count - 0.5) / (count - 1)
+    told = [float(label.get_text()) for label in axes.get_xticklabels()]
+    np.testing.assert_allclose(told, low + width * (1 - cells if falls else cells), atol=1e-3 * (abs(low) + width))
+    steps = np.abs(np.diff(told))
+    assert len(told) <= 8
+    assert all(float(f"{step / 10 ** np.floor(np.log10(step)):.3f}") in (1, 2, 5, 10) for step in steps)
+
+
 def test_reconstructions_stand_below_their_originals():
     x = torch.rand(7, 1, 2, 2)
     found = figures.reconstructions(painting(gain=0.5), x, columns=3)
@@ -103,6 +117,17 @@ def test_reconstructions_stand_below_their_originals():
         np.testing.assert_array_equal(cell(found, row, column), shades(image))
         np.testing.assert_array_equal(cell(found, row + 1, column), shades(0.5 * image))
     assert (found[-5:, 3:] == 255).all()
+
+
+def test_a_posterior_without_a_mean_is_reconstructed_from_a_draw_by_the_seed():
+    model, x = without_mean(painting(log_scale=-2.0)), torch.full((3, 1, 2, 2), 0.5)
+    found = figures.reconstructions(model, x, columns=3)
+    np.testing.assert_array_equal(found, figures.reconstructions(model, x, columns=3))
+    assert not np.array_equal(found, figures.reconstructions(model, x, columns=3, seed=1))
+    assert len({cell(found, 1, column).tobytes() for column in range(3)}) == 3
+    paths = [figures.interpolations(model, x, x, steps=3, seed=seed) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(*paths[:2])
+    assert not np.array_equal(*paths[1:])
 
 
 def test_draws_stand_beside_their_original_and_differ():
@@ -138,7 +163,7 @@ def test_axes_of_grids():
     expected = norm.ppf((np.arange(20) + 0.5) / 20)
     np.testing.assert_allclose(figures.normal_axis(20), expected, atol=1e-5)
     codes = torch.tensor([[0.0, 5.0, -1.0], [2.0, 6.0, 1.0]])
-    horizontal, vertical = figures.code_axes(codes, 3, dims=(2, 0))
+    horizontal, vertical = figures.code_axes(codes, count=3, dims=(2, 0))
     assert (horizontal.tolist(), vertical.tolist()) == ([-1, 0, 1], [0, 1, 2])
 
 
@@ -197,7 +222,7 @@ def test_interpolations_run_from_one_image_to_the_other(arc, path):
 
 def test_a_traversal_moves_one_latent_a_row():
     center, scale = torch.full((4,), 0.5), torch.tensor([0.1, 0.1, 0.05, 0.1])
-    found = figures.traversals(painting(), center, latents=[3, 2], scale=scale, span=2.0, steps=3)
+    found = figures.traversals(painting(), center, latents=[3, 2], scale=scale, deviations=2.0, steps=3)
     assert found.shape == (5, 8)
     for row, (latent, width) in enumerate([(3, 0.2), (2, 0.1)]):
         for column, shift in enumerate([-width, 0, width]):
@@ -208,7 +233,7 @@ def test_a_traversal_moves_one_latent_a_row():
 
 def test_categories_change_one_group_a_row():
     code = torch.tensor([1.0, 0.0, 0.0, 1.0])
-    found = figures.categories(painting(), code, groups=[1, 0], count=2)
+    found = figures.categories(painting(), code, groups=[1, 0], categories=2)
     shown = [[(cell(found, r, c).ravel() // 255).tolist() for c in range(2)] for r in range(2)]
     assert shown == [[[1, 0, 1, 0], [1, 0, 0, 1]], [[1, 0, 0, 1], [0, 1, 0, 1]]]
 
@@ -226,84 +251,3 @@ def test_pictures_become_files(tmp_path, picture):
 def test_importing_figures_leaves_pyplot_alone():
     program = "import sys, vaekit.figures, vaekit.runs.report; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
-
-
-IMAGES = {"reconstructions", "draws", "samples"}
-LATENTS = {"interpolations-linear", "interpolations-spherical", "traversals"}
-MANIFOLDS = {"manifold-linear", "manifold-normal"}
-PROJECTED = {"codes-pca", "codes-tsne"}
-
-
-@pytest.mark.parametrize(
-    ("event_shape", "labels", "expected"),
-    [
-        ((1, 2, 2), torch.arange(12) % 3, IMAGES | LATENTS | MANIFOLDS | PROJECTED),
-        ((3, 2, 2), None, IMAGES | LATENTS | MANIFOLDS | PROJECTED),
-        ((2, 2), None, IMAGES | LATENTS | MANIFOLDS | PROJECTED),
-        ((2,), torch.rand(12, 2), {"marginals", "pairs", "codes-0", "codes-1"}),
-        ((3,), None, {"marginals", "pairs"} | PROJECTED),
-        ((1,), None, {"marginals"}),
-    ],
-)
-@pytest.mark.parametrize("log_scale", [None, -1.0])
-def test_the_gallery_shows_what_suits_the_data(event_shape, labels, expected, log_scale):
-    model = painting(event_shape, log_scale=log_scale)
-    shown = list(figures.illustrate(model, torch.rand(12, *event_shape).split(5), labels=labels))
-    assert {i.name for i in shown} == expected
-    assert all(i.caption.endswith(".") and figures.shown(i.picture).dtype == np.uint8 for i in shown)
-
-
-def test_a_table_is_shown_in_its_own_units_and_by_its_most_correlated_columns():
-    x = torch.randn(40, 4)
-    x[:, 3] = 2 * x[:, 1]
-    shown = figures.illustrate(painting((4,), log_scale=-1.0), [x], look=figures.Look(units=lambda rows: 10 * rows + 7))
-    data = {i.name: i.picture for i in shown}["pairs"].axes[0]
-    assert (data.get_xlabel(), data.get_ylabel()) == ("column 1", "column 3")
-    np.testing.assert_allclose(data.collections[0].get_offsets(), 10 * x[:, [1, 3]] + 7, rtol=1e-5)
-
-
-def test_factors_of_two_values_are_classes_and_others_are_measured():
-    labels = torch.tensor([[0.0, 0.5], [1.0, 2.5]]).repeat(6, 1)
-    shown = figures.illustrate(painting((2,)), [torch.rand(12, 2)], labels=labels, label_names=["smile", "age"])
-    smile, age = (i.picture for i in shown if i.name.startswith("codes"))
-    assert [t.get_text() for t in smile.axes[0].get_legend().get_texts()] == ["0", "1"]
-    assert (smile.axes[0].get_title(), age.axes[1].get_ylabel()) == ("codes, coloured by smile", "age")
-
-
-def test_the_gallery_of_a_conditional_model():
-    context = torch.arange(9.0)[:, None]
-    shown = list(figures.illustrate(painting(log_scale=-1.0), [(torch.rand(9, 1, 2, 2), context)]))
-    paths = {name for name in LATENTS if name.startswith("interpolations")}
-    assert {i.name for i in shown} == (IMAGES | LATENTS | MANIFOLDS | PROJECTED) - paths
-    shown = list(figures.illustrate(painting(log_scale=-1.0), [(torch.rand(9, 1, 2, 2), context % 2)]))
-    assert {i.name for i in shown} == IMAGES | LATENTS | MANIFOLDS | PROJECTED
-
-
-def test_paths_lead_between_images_of_one_condition():
-    seen = []
-
-    class Watched(type(painting())):
-        def encode(self, x, *context, **options):
-            seen.append((x.flatten().tolist(), *(c.flatten().tolist() for c in context)))
-            return super().encode(x, *context, **options)
-
-    model = painting(log_scale=-1.0)
-    model.__class__ = Watched
-    x, classes = torch.rand(9, 1, 2, 2), torch.tensor([0.0, 1, 1, 2, 0, 2, 1, 0, 0])[:, None]
-    list(figures.illustrate(model, [(x, classes)], labels=classes[:, 0].int(), label_names="abc"))
-    encoded = [torch.tensor(values).view(-1, 1, 2, 2) for values, *_ in seen if len(values) == 16]
-    for end in (x[[1, 0, 3, 7]], x[[2, 4, 5, 8]]):
-        assert any(torch.equal(given, end) for given in encoded)
-
-
-def test_the_gallery_of_one_example_shows_what_one_example_can():
-    shown = list(figures.illustrate(painting(log_scale=-1.0), [torch.rand(1, 1, 2, 2)]))
-    assert {i.name for i in shown} == IMAGES | {"traversals"} | MANIFOLDS
-
-
-def test_the_gallery_of_categories():
-    posterior = posteriors.Concrete(networks.MLP(4, 4), categories=2)
-    model = VAE(priors.UniformCategorical(4, categories=2), posterior, painting().likelihood)
-    shown = list(figures.illustrate(model, [torch.rand(9, 1, 2, 2)]))
-    assert {i.name for i in shown} == IMAGES | {"categories"} | PROJECTED
-    assert isinstance(model.prior(), distributions.OneHotCategoricals)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,14 +60,15 @@ def test_averages_are_over_examples_however_batches_are_added_up(
         "beta": sum(each.extras["beta"] * len(each.bound) for each in terms) / rows,
         "late": sum(each.extras["late"].item() * len(each.bound) for each in late) / late_rows,
     }
-    assert reading.rates == torch.cat([each.rates for each in terms]).double().mean(0).tolist()
+    means = torch.cat([each.rates for each in terms]).double().mean(0).tolist()
+    assert reading.rates == {"latent_0": means[0], "latent_1": means[1]}
     assert len(meter.read().steps) == len(meter) == 0
 
 
 def test_an_epoch_averages_a_term_over_the_examples_that_have_it() -> None:
     progress = Progress()
     for counts, values in [({"loss": 2}, {"loss": 1.0}), ({"loss": 6, "late": 3}, {"loss": 5.0, "late": 7.0})]:
-        progress.collect(Reading(counts, values, [], []))
+        progress.collect(Reading(counts, values, {}, []))
     assert progress.epoch_average() == {"loss": 4.0, "late": 7.0}
     progress.next_epoch()
     assert progress.epoch_average() == {}
@@ -110,8 +112,8 @@ def test_rows_after_the_checkpoint_are_cut_off_also_from_a_table_that_has_become
     fitted(tmp_path / "run", 2, objective=ELBO(), log_every=1)
     before = checkpoint.load(tmp_path / "run" / LAST)["tables"]
     recorder = Recorder(tmp_path / "run", False, before)
-    recorder.record("train", 9, 3, {"loss": 1.0, "late": 2.0}, [])
-    recorder.record("train", 10, 3, {"loss": 1.0, "late": 2.0}, [])
+    recorder.record("train", 9, 3, {"loss": 1.0, "late": 2.0}, {})
+    recorder.record("train", 10, 3, {"loss": 1.0, "late": 2.0}, {})
     assert recorder.rows[METRICS] == before[METRICS] + 2
     run = fitted(tmp_path / "run", 2, resume=True, objective=ELBO(), log_every=1)
     rows = table(tmp_path / "run" / METRICS)
@@ -122,7 +124,7 @@ def test_rows_after_the_checkpoint_are_cut_off_also_from_a_table_that_has_become
 
 def test_a_kill_while_a_table_becomes_wider_leaves_it_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder(tmp_path, False)
-    recorder.record("train", 1, 1, {"loss": 1.0}, [])
+    recorder.record("train", 1, 1, {"loss": 1.0}, {})
     before = (tmp_path / METRICS).read_bytes()
 
     def killed(*_: Any) -> None:
@@ -130,7 +132,7 @@ def test_a_kill_while_a_table_becomes_wider_leaves_it_whole(tmp_path: Path, monk
 
     monkeypatch.setattr("os.replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        recorder.record("train", 2, 1, {"loss": 1.0, "late": 2.0}, [])
+        recorder.record("train", 2, 1, {"loss": 1.0, "late": 2.0}, {})
     assert (tmp_path / METRICS).read_bytes() == before
 
 
@@ -138,7 +140,7 @@ def test_a_table_that_ends_in_the_middle_of_a_row_is_cut_to_whole_rows(tmp_path:
     (tmp_path / METRICS).write_text("step,epoch,split,loss\n1,1,train,2.0\n2,1,tr")
     recorder = Recorder(tmp_path, False, {METRICS: 5})
     assert recorder.rows[METRICS] == 1
-    recorder.record("train", 2, 1, {"loss": 3.0}, [])
+    recorder.record("train", 2, 1, {"loss": 3.0}, {})
     assert read_table(tmp_path / METRICS) == {"train": {"step": [1, 2], "epoch": [1, 1], "loss": [2, 3]}}
 
 
@@ -173,6 +175,53 @@ def test_a_variance_that_is_not_there_is_not_reported(
     for row in (*table(tmp_path / "run" / "steps.csv"), *table(tmp_path / "run" / METRICS)):
         assert "posterior_log_variance" not in row
     assert all(map(math.isfinite, run.history["train"]["posterior_mean"]))
+
+
+CONCRETE: dict[str, Any] = {
+    "prior": vk.priors.UniformCategorical(LATENT * 2, categories=2),
+    "posterior": vk.posteriors.Concrete(vk.networks.MLP(WIDTH, 5, LATENT * 2), categories=2),
+    "likelihood": vk.likelihoods.Bernoulli(vk.networks.MLP(LATENT * 2, 5, WIDTH), WIDTH),
+}
+
+
+@pytest.mark.parametrize(
+    ("parts", "trained", "validated", "rates"),
+    [
+        ({}, {"bound", "rate"}, {"bound", "rate"}, ["latent_0", "latent_1"]),
+        ({"posterior": Flowing(vk.networks.MLP(WIDTH, 5, LATENT))}, {"bound", "rate"}, {"bound", "rate"}, ["total"]),
+        ({"posterior": vk.posteriors.Delta(vk.networks.MLP(WIDTH, 5, LATENT))}, {"prior_cost"}, {"prior_cost"}, []),
+        (CONCRETE, {"relaxed_bound", "rate"}, {"bound", "rate"}, ["group_0", "group_1"]),
+    ],
+    ids=["numbers", "flow", "point", "categories"],
+)
+@pytest.mark.parametrize("every_step", [False, True])
+def test_terms_are_called_what_they_are(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    parts: dict[str, Any],
+    trained: set[str],
+    validated: set[str],
+    rates: list[str],
+    every_step: bool,
+) -> None:
+    settings = {**QUIET, "progress": True, "every_step": every_step}
+    run = vk.fit(tiny_model(**parts), ELBO(), tiny_data(), run=tmp_path / "run", epochs=1, **settings)
+    named, second = {"bound", "relaxed_bound", "rate", "prior_cost"}, "rate" if rates else "prior cost"
+    for split, expected in (("train", trained), ("epoch", trained), ("validation", validated)):
+        row = {name: values[-1] for name, values in run.history[split].items()}
+        assert set(row) & named == expected
+        part = row.get("rate", row.get("prior_cost", 0))
+        assert row["loss"] == pytest.approx(row["distortion"] + part, rel=1e-5)
+        assert [name for name in run.rates[split] if name not in ("step", "epoch")] == (
+            rates if split != "epoch" else []
+        )
+    if rates:
+        assert sum(run.rates["validation"][name][0] for name in rates) == pytest.approx(row["rate"])
+    if every_step:
+        assert trained <= set(table(tmp_path / "run" / "steps.csv")[0])
+    assert re.search(rf"nats \(distortion [\d.]+, {second} [-\d.]+\), validation", capsys.readouterr().err)
+    drawn = {i.name for i in run.illustrate()}
+    assert {"bounds", "rates"} & drawn == ({"bounds", "rates"} if rates else set())
 
 
 def scalars(folder: Path) -> dict[str, list[int]]:

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from linear_gaussian import LinearGaussian, affine, unbounded
+from painting import without_mean
 from scipy.stats import gaussian_kde
 from torch import Tensor, nn
 from torch.distributions import (
@@ -168,6 +169,23 @@ def test_a_prior_that_depends_on_the_context_has_no_one_aggregate():
     model = VAE(Shifted(), Deaf(), Deaf())
     with pytest.raises(ConfigError, match=r"depends on the context, .* Give examples of one context"):
         evaluation.surgery(model, [(torch.randn(5, 2), torch.ones(5, 2))])
+
+
+@pytest.mark.parametrize(("samples", "chunk"), [(1, 64), (2, 64), (7, 3), (64, 64)])
+def test_the_spread_of_draws_is_none_of_their_means(samples, chunk):
+    x = 1.5 * torch.randn(4000, 2)
+    found = evaluation.evaluate(without_mean(moved()), x.split(1000), samples=samples, chunk=chunk, seed=9)
+    expected, noise = x.var(0, correction=0), 1 / max(samples, 2)
+    error = math.sqrt((4 * noise * expected.max().item() + 4 * noise**2) / len(x))
+    torch.testing.assert_close(torch.tensor(found.code_variances), expected, rtol=0, atol=4 * error)
+    known = evaluation.evaluate(moved(), x.split(1000), samples=samples, chunk=chunk)
+    torch.testing.assert_close(torch.tensor(known.code_variances), expected)
+
+
+@pytest.mark.parametrize(("model", "active"), [(deaf, 0), (moved, 2)])
+def test_a_posterior_of_draws_that_collapsed_has_no_active_unit(model, active):
+    found = evaluation.evaluate(without_mean(model()), [torch.randn(500, 2)], samples=64)
+    assert found.active_units == active
 
 
 @pytest.mark.parametrize("use", [VAE.encode, VAE.reconstruct, lambda model, x, **k: evaluation.codes(model, [x], **k)])

@@ -183,6 +183,18 @@ def test_the_scores_of_rows_average_to_the_judgement(kind: str, runs: Path) -> N
         assert scores[name].mean() == pytest.approx(judged[name], rel=1e-4), name
 
 
+def test_scores_of_a_relaxed_likelihood_are_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("grey.npy", np.random.default_rng(0).random((ROWS, 6, 5), np.float32))
+    run = fitted(Path("run"), "--data=grey.npy", "--likelihood=Bernoulli", "--likelihood.relaxed=true")
+    done("score", run, "--samples=2")
+    header = Path("scores.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert header == "row,relaxed_log_likelihood,relaxed_distortion,rate"
+    assert "(relaxed)" in done("evaluate", run, "--samples=2").out
+    captions = {i.name: i.caption for i in vk.load(run).illustrate()}
+    assert {name for name, caption in captions.items() if "not likelihoods" in caption} == {"curves", "bounds"}
+
+
 def test_unusual_rows_score_low_in_the_order_of_the_source(home: Path, runs: Path) -> None:
     vectors = np.load(home / "vectors.npy")[:10]
     vectors[3] += 40

@@ -16,9 +16,11 @@ from lightning_fabric import Fabric
 from lightning_fabric.accelerators.cuda import CUDAAccelerator
 from lightning_fabric.accelerators.mps import MPSAccelerator
 from lightning_fabric.plugins.precision.amp import MixedPrecision
+from painting import painting, without_mean
 from shell import LAST
 from tiny import LATENT, QUIET, WIDTH, fitted, same, tiny_data, tiny_model
 from torch import Tensor, nn
+from torch.distributions import Independent, Normal
 
 import vaekit as vk
 from vaekit.errors import ConfigError, NonFiniteError
@@ -29,6 +31,17 @@ from vaekit.training.average import WeightAverage
 from vaekit.training.recorder import read_table
 
 SGD = torch.optim.SGD
+
+
+class Shifting(nn.Module):
+    """A prior N(loc, I) whose place is learned."""
+
+    def __init__(self, latent: int) -> None:
+        super().__init__()
+        self.latent, self.loc = latent, nn.Parameter(torch.zeros(latent))
+
+    def forward(self) -> Independent[Normal]:
+        return Independent(Normal(self.loc, 1.0), 1)
 
 
 class Poisoned(vk.objectives.Objective):
@@ -180,6 +193,17 @@ def test_training_and_evaluation_are_one_quantity() -> None:
 def test_an_evaluation_leaves_training_as_it_was() -> None:
     runs = [fitted(None, 3, evaluate_every=every, figures_every=every) for every in (1, 4)]
     assert same(*(dict(run.model.state_dict()) for run in runs))
+
+
+def test_pictures_of_a_posterior_without_a_mean_are_taken_and_its_run_is_reported(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 2, (60, 1, 2, 2)).astype(np.uint8)
+    model = without_mean(painting(log_scale=-1.0, prior=Shifting))
+    run = vk.fit(model, data=vk.data.open(x), run=tmp_path / "run", epochs=2, figures_every=1, **QUIET)
+    names = {path.name for path in run.figures(limit=9)}
+    assert {"reconstructions.png", "traversals.png", "codes-pca.png"} <= names
+    taken = {f"{name}-epoch000{epoch}.png" for name in ("reconstructions", "samples") for epoch in (1, 2)}
+    assert taken | names <= {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+    assert "does not know its mean" in run.report(samples=2, limit=9).read_text(encoding="utf-8")
 
 
 def test_an_evaluation_is_without_dropout_and_training_with_it() -> None:

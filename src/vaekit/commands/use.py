@@ -138,6 +138,7 @@ def _score(
 ) -> None:
     """Score rows, in their order, by how likely they are: log p(x), distortion and rate of each, in nats.
 
+    The columns of a relaxed likelihood, which is none, are relaxed_log_likelihood and relaxed_distortion.
     A table also has the number of each row in its source, counted from 0, and the name of its file where it is one.
 
     Args:

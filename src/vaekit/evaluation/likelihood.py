@@ -23,7 +23,14 @@ from torch import Tensor
 from vaekit.errors import ConfigError, NonFiniteError
 from vaekit.evaluation.batches import Batches, inference, unpacked
 from vaekit.evaluation.moments import Moments
-from vaekit.evaluation.representation import ACTIVE, has_bound, posterior_mean
+from vaekit.evaluation.representation import (
+    ACTIVE,
+    estimated_mean,
+    group_entropies,
+    group_information,
+    groups_of,
+    has_bound,
+)
 from vaekit.evaluation.scorer import is_normalised
 from vaekit.evaluation.summary import Evaluation
 from vaekit.model import VAE
@@ -45,15 +52,19 @@ class Estimates(NamedTuple):
         log_likelihood: the estimate of log p(x), shape (B,).
         distortion: minus the mean log-likelihood given the latents, shape (B,).
         rates: the divergence of posterior from prior per latent or group, shape (B, G).
-        codes: the posterior means, shape (B, D).
+        codes: the posterior means, or their estimates, shape (B, D).
+        noise: the variance of those estimates, 0 where the means are known, shape (B, D).
         closed_form: whether the rates are exact.
+        groups: how many groups of categories the latents are; 0 where they are numbers.
     """
 
     log_likelihood: Tensor
     distortion: Tensor
     rates: Tensor
     codes: Tensor
+    noise: Tensor
     closed_form: bool
+    groups: int
 
 
 def log_likelihood(model: VAE, x: Tensor, *context: Tensor, samples: int = 1000, chunk: int = 64) -> Tensor:
@@ -104,23 +115,24 @@ def estimate(model: VAE, x: Tensor, *context: Tensor, samples: int, chunk: int) 
     blocks = [
         _streamed(model, block, samples, chunk) for block in zip(*(t.split(rows) for t in (x, *context)), strict=True)
     ]
-    bounds, distortions, rates, codes, exact = zip(*blocks, strict=True)
-    return Estimates(torch.cat(bounds), torch.cat(distortions), torch.cat(rates), torch.cat(codes), all(exact))
+    bounds, distortions, rates, codes, noises = (
+        torch.cat(parts) for parts in zip(*(b[:5] for b in blocks), strict=True)
+    )
+    return Estimates(bounds, distortions, rates, codes, noises, all(b.closed_form for b in blocks), blocks[0].groups)
 
 
 def _streamed(model: VAE, given: tuple[Tensor, ...], samples: int, chunk: int) -> Estimates:
     """Draw `samples` latents, `chunk` at a time and the rest last, and keep only what is summed."""
-    parts, closed_form = [], True
+    parts = []
     for start in range(0, samples, chunk):
         k = min(chunk, samples - start)
         terms = (IWAE(samples=k) if has_bound(model) else ELBO(samples=k))(model, *given)
-        parts.append(
-            (terms.bound + math.log(k), k * terms.distortion, k * terms.rates, k * posterior_mean(terms.trace))
-        )
-        closed_form = terms.closed_form
-    bounds, *sums = map(torch.stack, zip(*parts, strict=True))
+        mean, noise = estimated_mean(terms.trace)
+        parts.append((terms.bound + math.log(k), k * terms.distortion, k * terms.rates, k * mean, k * k * noise))
+    bounds, *sums, noises = map(torch.stack, zip(*parts, strict=True))
     distortion, rates, codes = (total.sum(0) / samples for total in sums)
-    return Estimates(bounds.logsumexp(0) - math.log(samples), distortion, rates, codes, closed_form)
+    bound, noise = bounds.logsumexp(0) - math.log(samples), noises.sum(0) / samples**2
+    return Estimates(bound, distortion, rates, codes, noise, terms.closed_form, groups_of(terms.trace.posterior))
 
 
 def evaluate(
@@ -197,7 +209,9 @@ def _summary(
     units_offset: float,
 ) -> Evaluation:
     """Turn moments over examples into an `Evaluation`."""
-    variances = moments["codes"].variance
+    codes, chance = moments["codes"], 1 - 1 / moments["codes"].count
+    variances = (codes.variance - chance * moments["noise"].mean).clamp(min=0)  # (D,)
+    told = group_information(codes.mean, moments["entropies"].mean) if "entropies" in moments else None  # (G,)
     return Evaluation(
         elbo=_mean(moments, "elbo"),
         rate=_mean(moments, "rate"),
@@ -206,17 +220,18 @@ def _summary(
         bits_per_dim=_mean(moments, "bits_per_dim"),
         standard_error={name: moments[name].standard_error if name in moments else None for name in SCALARS},
         samples=samples,
-        examples=moments["codes"].count,
+        examples=codes.count,
         dimensions=dimensions,
         latents=len(variances),
         rates=tuple(moments["rates"].mean.tolist()) if "rates" in moments else None,
         code_variances=tuple(variances.tolist()),
-        active_units=int((variances > ACTIVE).sum()),
+        active_units=int(((variances if told is None else told) > ACTIVE).sum()),
         closed_form=closed_form,
         relaxed=relaxed,
         bound_reason=bound_reason,
         bits_per_dim_reason=bits_per_dim_reason,
         units_offset=units_offset,
+        group_information=None if told is None else tuple(told.tolist()),
     )
 
 
@@ -245,7 +260,9 @@ def _why_no_code(model: VAE, bits_offset: float | None) -> str | None:
 
 def _quantities(found: Estimates, bounded: bool) -> dict[str, Tensor]:
     """Name what is averaged over examples, each of shape (B,) or (B, ...)."""
-    quantities = {"distortion": found.distortion, "codes": found.codes}
+    quantities = {"distortion": found.distortion, "codes": found.codes, "noise": found.noise}
+    if found.groups:
+        quantities["entropies"] = group_entropies(found.codes, found.groups)
     if bounded:
         rate = found.rates.sum(-1)
         quantities |= {"elbo": -found.distortion - rate, "rate": rate, "rates": found.rates}

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vaekit.distributions import DiagonalNormal
+from vaekit.distributions import DiagonalNormal, OneHotCategoricals
 from vaekit.errors import ConfigError, DataError
 from vaekit.evaluation.batches import Batches, inference, unpacked
 from vaekit.evaluation.moments import Moments
@@ -34,12 +34,44 @@ def has_bound(model: VAE) -> bool:
     return getattr(model.posterior, "is_density", True)
 
 
+def knows_mean(posterior: Distribution) -> bool:
+    """Whether a distribution knows its mean, as a flow does not.
+
+    Example:
+        >>> knows_mean(DiagonalNormal(torch.zeros(1, 2), torch.zeros(1, 2)))
+        True
+    """
+    try:
+        return isinstance(posterior.mean, Tensor)
+    except NotImplementedError:
+        return False
+
+
 def posterior_mean(trace: Trace) -> Tensor:
     """Return the posterior's mean, shape (B, D), or the mean of the drawn latents where a distribution does not know its own."""
-    try:
+    if knows_mean(trace.posterior):
         return trace.posterior.mean
-    except NotImplementedError:
-        return trace.z.flatten(0, -3).mean(0) if trace.z.ndim > 2 else trace.z
+    return trace.z.flatten(0, -3).mean(0) if trace.z.ndim > 2 else trace.z
+
+
+def estimated_mean(trace: Trace) -> tuple[Tensor, Tensor]:
+    r"""Return `posterior_mean` and its variance as an estimate of the posterior's mean, each of shape (B, D).
+
+    The variance is 0 where the mean is known, and else that of K draws over their number, :math:`s^2 / K`. If K is 1, another
+    draw is made.
+    """
+    if knows_mean(trace.posterior):
+        mean = trace.posterior.mean
+        return mean, torch.zeros_like(mean)
+    drawn = trace.z.flatten(0, -3) if trace.z.ndim > 2 else trace.z[None]  # (K, B, D)
+    if len(drawn) == 1:
+        drawn = torch.cat([drawn, trace.posterior.sample(torch.Size([1]))])
+    return drawn.mean(0), drawn.var(0) / len(drawn)
+
+
+def groups_of(posterior: Distribution) -> int:
+    """Return how many groups of categories latents are; 0 where they are numbers."""
+    return posterior.logits.shape[-2] if isinstance(posterior, OneHotCategoricals) else 0
 
 
 def codes(model: VAE, batches: Batches, *, sample: bool = False, seed: int = 0, limit: int | None = None) -> Tensor:
@@ -62,6 +94,8 @@ def codes(model: VAE, batches: Batches, *, sample: bool = False, seed: int = 0, 
 def active_units(codes: Tensor, threshold: float = ACTIVE) -> Tensor:
     r"""Tell which latents are used, :math:`A_u = \mathrm{Var}_x(E_q[z_u]) > 0.01` (Burda, Grosse and Salakhutdinov, 2016).
 
+    The rule is for latents that are numbers, and for means: draws vary in a latent that carries nothing too.
+
     Arguments:
         codes: posterior means, shape (N, D).
         threshold: the variance above which a latent counts as active.
@@ -74,6 +108,32 @@ def active_units(codes: Tensor, threshold: float = ACTIVE) -> Tensor:
         tensor([ True, False])
     """
     return codes.double().var(0, correction=0) > threshold
+
+
+def group_information(probabilities: Tensor, entropies: Tensor) -> Tensor:
+    r"""Compute what each group of categories tells of x, :math:`E_x KL(q(z_g \mid x) \,\|\, E_x q(z_g \mid x))`.
+
+    The mutual information is the entropy of the mean less the mean entropy. A group is active where it exceeds 0.01 nats.
+
+    Arguments:
+        probabilities: the means over examples of the categories' probabilities, shape (G * K,).
+        entropies: the means over examples of the groups' entropies in nats, shape (G,).
+
+    Returns:
+        Nats, shape (G,), between 0 and log K.
+
+    Example:
+        >>> group_information(torch.tensor([0.5, 0.5]), torch.tensor([0.0]))
+        tensor([0.6931])
+    """
+    return (group_entropies(probabilities, len(entropies)) - entropies).clamp(min=0)
+
+
+def group_entropies(probabilities: Tensor, groups: int) -> Tensor:
+    """Compute the entropy of each group of categories in nats, shape (..., G), from probabilities of shape (..., G * K)."""
+    blocks: Tensor = probabilities.unflatten(-1, (groups, -1))
+    entropies: Tensor = -torch.xlogy(blocks, blocks).sum(-1)
+    return entropies
 
 
 class AggregatePosterior:

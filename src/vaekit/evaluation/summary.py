@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from rich.table import Table
 
+OF_THE_LIKELIHOOD = ("elbo", "distortion", "log_likelihood")
+TUPLES = ("rates", "code_variances", "group_information")
+
 
 class Finding(NamedTuple):
     """One line of an evaluation for a person.
@@ -49,14 +52,17 @@ class Evaluation:
         examples: how many examples were seen.
         dimensions: the number of elements of an example.
         latents: the number of latents D.
-        rates: the mean divergence of each latent or group, shape (G,); None where the rate is.
+        rates: the mean divergence of each latent or group, or of all together, shape (G,); None where the rate is.
         code_variances: the variance over the data of each latent's posterior mean, shape (D,).
-        active_units: how many of those exceed 0.01 (Burda et al., 2016).
+        active_units: how many of those exceed 0.01 (Burda et al., 2016); of groups of categories, how many tell more than 0.01
+            nats of the data.
         closed_form: whether the rates are exact given the posterior, rather than estimated at its samples.
         relaxed: whether the likelihood is not normalised, so that no number here is a likelihood.
         bound_reason: why `elbo`, `rate` and `log_likelihood` are None.
         bits_per_dim_reason: why `bits_per_dim` is None.
         units_offset: the nats to add to minus a log-density for that of the values as they are stored, where it was scaled.
+        group_information: what each group of categories tells of the data in nats, E KL(q(z|x) || E q(z|x)), shape (G,); None
+            where latents are numbers.
     """
 
     elbo: float | None
@@ -77,6 +83,12 @@ class Evaluation:
     bound_reason: str | None = None
     bits_per_dim_reason: str | None = None
     units_offset: float = 0.0
+    group_information: tuple[float, ...] | None = None
+
+    @property
+    def units(self) -> tuple[int, str]:
+        """How many latents there are, or groups where the latents are categories, and what they are called."""
+        return (self.latents, "latents") if self.group_information is None else (len(self.group_information), "groups")
 
     @property
     def log_likelihood_in_units(self) -> float | None:
@@ -91,16 +103,17 @@ class Evaluation:
     @property
     def in_words(self) -> str:
         """The evaluation in two sentences."""
-        used = f"{self.active_units} of {self.latents} latents are in use."
+        count, unit = self.units
+        used = f"{self.active_units} of {count} {unit} are in use."
+        label = ", by a cross-entropy that is not a likelihood" if self.relaxed else ""
         if self.elbo is None:
-            return f"Given its code, an example costs {self.distortion:.2f} nats; {self.bound_reason}. {used}"
+            return f"Given its code, an example costs {self.distortion:.2f} nats{label}; {self.bound_reason}. {used}"
         bits = (
             "" if self.bits_per_dim is None else f" ({self.bits_per_dim:.3f} bits per dimension by importance sampling)"
         )
         if not self.relaxed and (self.bits_per_dim is None or self.elbo > 0):
             parts = f"{-self.distortion:.2f} given its code, less a rate of {self.rate:.2f}"
             return f"The log-density of an example is at least {self.elbo:.2f} nats{bits}: {parts}. {used}"
-        label = ", by a cross-entropy that is not a likelihood" if self.relaxed else ""
         parts = f"{self.rate:.2f} for its code and {self.distortion:.2f} for itself given the code"
         return f"An example costs at most {-self.elbo:.2f} nats{bits}: {parts}{label}. {used}"
 
@@ -111,6 +124,7 @@ class Evaluation:
             "standard_error": dict(self.standard_error),
             "rates": None if self.rates is None else list(self.rates),
             "code_variances": list(self.code_variances),
+            "group_information": None if self.group_information is None else list(self.group_information),
             "log_likelihood_in_units": self.log_likelihood_in_units,
             "unit": "nats per example",
         }
@@ -119,7 +133,7 @@ class Evaluation:
     def from_dict(cls, plain: Mapping[str, Any]) -> Evaluation:
         """Return the evaluation of which `as_dict` made plain data, among other entries or not."""
         known = {field.name: plain[field.name] for field in fields(cls) if field.name in plain}
-        tuples = {name: tuple(known[name]) for name in ("rates", "code_variances") if known.get(name) is not None}
+        tuples = {name: tuple(known[name]) for name in TUPLES if known.get(name) is not None}
         return cls(**{**known, **tuples})
 
     def to_json(self, **beside: object) -> str:
@@ -130,7 +144,7 @@ class Evaluation:
         """Yield the numbers as lines for a person, the most important first."""
         estimated = "" if self.closed_form else ", estimated at the samples"
         yield self._finding("ELBO", "elbo", self._bound_meaning())
-        yield self._finding("distortion", "distortion", "What the data costs once its code is known: reconstruction.")
+        yield self._finding("distortion", "distortion", self._distortion_meaning())
         yield self._finding("rate", "rate", f"What the code costs: divergence of posterior from prior{estimated}.")
         yield self._finding("log-likelihood", "log_likelihood", self._likelihood_meaning())
         if self.units_offset and self.log_likelihood_in_units is not None:
@@ -146,17 +160,23 @@ class Evaluation:
             f"The code length of one of the {self.dimensions} elements, an upper bound in expectation.",
             unit="bits",
         )
-        yield Finding(
-            "active units",
-            f"{self.active_units} of {self.latents}",
-            "latents",
-            "Latents whose posterior mean has a variance over the data above 0.01; the others carry nothing.",
-        )
+        count, unit = self.units
+        yield Finding("active units", f"{self.active_units} of {count}", unit, self._use_meaning())
 
     def _bound_meaning(self) -> str:
         if self.relaxed:
             return "Not a likelihood: grey values were scored by a cross-entropy that is not normalised."
         return "A lower bound on the log-likelihood of an example; higher is better."
+
+    def _distortion_meaning(self) -> str:
+        if self.relaxed:
+            return "Not a likelihood, for the same reason: what the data costs once its code is known."
+        return "What the data costs once its code is known: reconstruction."
+
+    def _use_meaning(self) -> str:
+        if self.group_information is not None:
+            return "Groups that tell more than 0.01 nats of which example they are of; the others carry nothing."
+        return "Latents whose posterior mean has a variance over the data above 0.01; the others carry nothing."
 
     def _likelihood_meaning(self) -> str:
         if self.relaxed:
@@ -169,7 +189,7 @@ class Evaluation:
         if value is None:
             reason = self.bits_per_dim_reason if key == "bits_per_dim" else self.bound_reason
             return Finding(name, "none", unit, f"None: {reason}.")
-        label = f"{name} (relaxed)" if self.relaxed and key in ("elbo", "log_likelihood") else name
+        label = f"{name} (relaxed)" if self.relaxed and key in OF_THE_LIKELIHOOD else name
         return Finding(label, with_error(value, self.standard_error[key]), unit, meaning)
 
     def __rich__(self) -> Table:

@@ -14,8 +14,10 @@ from vaekit.figures.canvas import (
     save,
     shown,
 )
-from vaekit.figures.charts import curves, embedding, marginals, pca, rates_over_time, scatter, tsne
-from vaekit.figures.gallery import Illustration, Look, illustrate, training
+from vaekit.figures.charts import marginals, scatter
+from vaekit.figures.course import curves, rates_over_time, training
+from vaekit.figures.exhibit import Illustration, Look
+from vaekit.figures.gallery import illustrate
 from vaekit.figures.images import draws, reconstructions, samples
 from vaekit.figures.latent import (
     by_rate,
@@ -29,6 +31,7 @@ from vaekit.figures.latent import (
     straight,
     traversals,
 )
+from vaekit.figures.plane import embedding, histogram, pca, tsne
 
 __all__ = [
     "Illustration",
@@ -45,6 +48,7 @@ __all__ = [
     "enlarge",
     "framed",
     "grid",
+    "histogram",
     "illustrate",
     "interpolations",
     "is_image",

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image as Pillow
 from torch import Tensor
 
@@ -25,7 +26,7 @@ from vaekit.files import write_atomically
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 Shown: TypeAlias = Callable[[Tensor], Tensor]
-READABLE = 640
+READABLE, MOST_NUMBERS = 640, 8
 PAPER = 255
 DPI = 120
 
@@ -115,8 +116,8 @@ def framed(
     *,
     x_label: str = "",
     y_label: str = "",
-    x_ticks: Sequence[str] = (),
-    y_ticks: Sequence[str] = (),
+    x_ticks: Sequence[str] | Tensor = (),
+    y_ticks: Sequence[str] | Tensor = (),
 ) -> Figure:
     """Put an image, pixel by pixel and enlarged, into a figure with a title and labels.
 
@@ -125,20 +126,21 @@ def framed(
         title: what it shows.
         x_label: what the columns are.
         y_label: what the rows are.
-        x_ticks: one text for each column of a grid, from left to right; texts are left out where there is no room.
-        y_ticks: one text for each row of a grid, from top to bottom.
+        x_ticks: one text for each column of a grid, from left to right, where texts are left out if there is no room; or the
+            coordinate of each, shape (W,), of which round numbers are told where they lie.
+        y_ticks: the same for the rows of a grid, from top to bottom.
     """
     sheet = shown(image)
     height, width = sheet.shape[:2]
-    left = 18 + 30 * bool(y_label) + 10 * max(map(len, y_ticks), default=0)
-    below = 14 + 36 * bool(x_ticks) + 24 * bool(x_label)
+    left = 18 + 30 * bool(y_label) + (40 if isinstance(y_ticks, Tensor) else 10 * max(map(len, y_ticks), default=0))
+    below = 14 + 36 * bool(len(x_ticks)) + 24 * bool(x_label)
     size = (left + width + 18, below + height + 48)
     figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor="white")
     axes = figure.add_axes((left / size[0], below / size[1], width / size[0], height / size[1]))
     colour = sheet if sheet.ndim == 3 else sheet[..., None].repeat(3, -1)
     axes.imshow(colour, interpolation="nearest", aspect="auto")
     axes.set(xlabel=x_label, ylabel=y_label)
-    axes.set_title(title, fontsize=11)
+    axes.set_title(title, fontsize=11, parse_math=False)
     _label(axes.set_xticks, x_ticks, sheet.shape[1], every=0.45)
     _label(axes.set_yticks, y_ticks, sheet.shape[0], every=0.16)
     axes.tick_params(length=0, labelsize=8)
@@ -146,11 +148,31 @@ def framed(
     return figure
 
 
-def _label(set_ticks: Callable[..., object], texts: Sequence[str], size: int, every: float) -> None:
-    """Write texts at the centres of equal cells along an axis of `size` pixels, at least `every` inches apart."""
+def _label(set_ticks: Callable[..., object], texts: Sequence[str] | Tensor, size: int, every: float) -> None:
+    """Write texts, or round coordinates, at equal cells along an axis of `size` pixels, at least `every` inches apart."""
+    if isinstance(texts, Tensor):
+        set_ticks(*_round_numbers(texts, size, most=min(MOST_NUMBERS, max(1, int(size / (every * DPI))))))
+        return
     step = max(1, int(np.ceil(every * DPI * len(texts) / size)))
     chosen = range(0, len(texts), step)
-    set_ticks([size * (i + 0.5) / len(texts) for i in chosen], [texts[i] for i in chosen])
+    set_ticks([size * (i + 0.5) / len(texts) for i in chosen], [texts[i] for i in chosen], parse_math=False)
+
+
+def _round_numbers(coordinates: Tensor, size: int, most: int) -> tuple[list[float], list[str]]:
+    """Find at most `most` round numbers within the coordinates of cells, and where along `size` pixels they lie.
+
+    Example:
+        >>> import torch
+        >>> _round_numbers(torch.tensor([1.5, 0.5, -0.5]), 300, most=3)
+        ([100.0, 200.0], ['1', '0'])
+    """
+    rising, order = (part.cpu().numpy() for part in coordinates.double().sort())
+    numbers = np.asarray(MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(rising[0], rising[-1]))
+    slack = 1e-6 * (rising[-1] - rising[0])
+    within = numbers[(numbers >= rising[0] - slack) & (numbers <= rising[-1] + slack)]
+    places = np.interp(within, rising, size * (order + 0.5) / len(order))
+    told = sorted(zip(places.tolist(), within.tolist(), strict=True))
+    return [place for place, _ in told], [f"{number + 0.0:g}" for _, number in told]
 
 
 def render(figure: Figure) -> Image:

@@ -1,4 +1,7 @@
-"""Pictures of data and what the model makes of it: reconstructions, several draws for one image, samples."""
+"""Pictures of data and what the model makes of it: reconstructions, several draws for one image, samples.
+
+An image is encoded to its posterior's mean, or, where a posterior does not know its mean, to one draw by a seed.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vaekit.evaluation.batches import inference
+from vaekit.evaluation.representation import knows_mean
 from vaekit.figures.canvas import Image, Shown, as_given, grid, pixels
 from vaekit.model import VAE
 
@@ -25,8 +29,14 @@ def decoded(model: VAE, z: Tensor, *context: Tensor) -> Tensor:
     return torch.cat([model.decode(*part) for part in parts])
 
 
+def encoded(model: VAE, x: Tensor, *context: Tensor, seed: int = 0) -> Tensor:
+    """Encode data, shape (B, *event), to codes, shape (B, D), as all pictures do."""
+    with inference(model, seed):
+        return model.encode(x, *context, sample=not knows_mean(model.posterior(x, *context)))
+
+
 def reconstructions(
-    model: VAE, x: Tensor, *context: Tensor, columns: int = 8, gap: int = 1, shown: Shown = as_given
+    model: VAE, x: Tensor, *context: Tensor, columns: int = 8, gap: int = 1, shown: Shown = as_given, seed: int = 0
 ) -> Image:
     """Lay out originals, each row above the row of its reconstructions from the posterior's mean.
 
@@ -37,9 +47,11 @@ def reconstructions(
         columns: how many stand in a row.
         gap: white pixels between neighbours.
         shown: brings values to the range from black, 0, to white, 1.
+        seed: of the draws that stand in for the mean of a posterior that does not know it.
     """
     columns = min(columns, len(x))
-    pairs = torch.stack([shown(values.cpu()) for values in (x, model.reconstruct(x, *context))])  # (2, B, C, H, W)
+    again = model.decode(encoded(model, x, *context, seed=seed), *context)
+    pairs = torch.stack([shown(values.cpu()) for values in (x, again)])  # (2, B, C, H, W)
     blank = pairs.new_ones(2, -len(x) % columns, *x.shape[1:])
     cells = torch.cat([pairs, blank], 1).unflatten(1, (-1, columns)).transpose(0, 1)  # (R, 2, columns, C, H, W)
     return grid(pixels(cells.flatten(0, 2)), columns, gap)

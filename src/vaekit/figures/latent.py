@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vaekit.errors import ConfigError
 from vaekit.figures.canvas import Image, Shown, as_given, grid, pixels
-from vaekit.figures.images import decoded
+from vaekit.figures.images import decoded, encoded
 from vaekit.model import VAE
 
 
@@ -40,7 +40,7 @@ def normal_axis(count: int = 20) -> Tensor:
     return quantiles
 
 
-def code_axes(codes: Tensor, count: int = 20, dims: tuple[int, int] = (0, 1)) -> tuple[Tensor, Tensor]:
+def code_axes(codes: Tensor, *, count: int = 20, dims: tuple[int, int] = (0, 1)) -> tuple[Tensor, Tensor]:
     """Return linear axes from the least to the greatest coordinate of codes, shape (N, D), in two latents."""
     low, high = codes.min(0).values, codes.max(0).values
     horizontal, vertical = (linear_axis(low[d].item(), high[d].item(), count) for d in dims)
@@ -129,6 +129,7 @@ def interpolations(
     arc: bool = False,
     gap: int = 1,
     shown: Shown = as_given,
+    seed: int = 0,
 ) -> Image:
     """Lay out, one pair a row, the first image, the decoded codes on the way to the last, and the last image.
 
@@ -141,8 +142,10 @@ def interpolations(
         arc: go on arcs about the origin rather than on straight lines.
         gap: white pixels between neighbours.
         shown: brings values to the range from black, 0, to white, 1.
+        seed: of the draws that stand in for the mean of a posterior that does not know it.
     """
-    path = (spherical if arc else straight)(model.encode(first, *context), model.encode(last, *context), steps)
+    start, stop = (encoded(model, x, *context, seed=seed) for x in (first, last))
+    path = (spherical if arc else straight)(start, stop, steps)
     between = model.decode(path, *context)  # (steps, B, C, H, W)
     cells = torch.cat([first[None], between, last[None]]).transpose(0, 1).flatten(0, 1)
     return grid(pixels(cells, shown), steps + 2, gap)
@@ -154,12 +157,12 @@ def traversals(
     *context: Tensor,
     latents: Sequence[int],
     scale: Tensor | float = 1.0,
-    span: float = 3.0,
+    deviations: float = 3.0,
     steps: int = 11,
     gap: int = 1,
     shown: Shown = as_given,
 ) -> Image:
-    """Decode one latent a row, from -`span` to `span` standard deviations about `center`, all others as there.
+    """Decode one latent a row, from -`deviations` to `deviations` standard deviations about `center`, all others as there.
 
     Arguments:
         model: the model.
@@ -167,39 +170,45 @@ def traversals(
         context: conditions of one row, the same for all cells.
         latents: which latents, from the top row to the bottom row, usually by falling rate (`by_rate`).
         scale: the standard deviation of each latent, shape (D,), or of all.
-        span: how many of them to go to each side.
+        deviations: how many of them to go to each side.
         steps: how many values of each latent.
         gap: white pixels between neighbours.
         shown: brings values to the range from black, 0, to white, 1.
     """
-    deviations = torch.as_tensor(scale).expand(len(center)).to(center)
+    scales = torch.as_tensor(scale).expand(len(center)).to(center)
     z = center.repeat(len(latents), steps, 1)
     for row, latent in enumerate(latents):
-        z[row, :, latent] += deviations[latent] * torch.linspace(-span, span, steps).to(z)
+        z[row, :, latent] += scales[latent] * torch.linspace(-deviations, deviations, steps).to(z)
     return grid(pixels(decoded(model, z.flatten(0, 1), *context), shown), steps, gap)
 
 
 def categories(
-    model: VAE, code: Tensor, *context: Tensor, groups: Sequence[int], count: int, gap: int = 1, shown: Shown = as_given
+    model: VAE,
+    center: Tensor,
+    *context: Tensor,
+    groups: Sequence[int],
+    categories: int,
+    gap: int = 1,
+    shown: Shown = as_given,
 ) -> Image:
-    """Decode every category of one group of one-hot latents a row, all other groups as in `code`.
+    """Decode every category of one group of one-hot latents a row, all other groups as in `center`.
 
     Arguments:
         model: the model.
-        code: the code that is varied, G groups of `count` one-hot latents, shape (G * count,).
+        center: the code that is varied, G groups of K one-hot latents, shape (G K,).
         context: conditions of one row, the same for all cells.
         groups: which groups, from the top row to the bottom row.
-        count: how many categories a group has.
+        categories: K, how many categories a group has.
         gap: white pixels between neighbours.
         shown: brings values to the range from black, 0, to white, 1.
     """
-    z = code.unflatten(0, (-1, count)).repeat(len(groups), count, 1, 1)  # (rows, count, G, count)
+    z = center.unflatten(0, (-1, categories)).repeat(len(groups), categories, 1, 1)  # (rows, K, G, K)
     for row, group in enumerate(groups):
-        z[row, :, group] = torch.eye(count).to(z)
-    return grid(pixels(decoded(model, z.flatten(0, 1).flatten(1), *context), shown), count, gap)
+        z[row, :, group] = torch.eye(categories).to(z)
+    return grid(pixels(decoded(model, z.flatten(0, 1).flatten(1), *context), shown), categories, gap)
 
 
-def by_rate(rates: Sequence[float] | Tensor, most: int | None = None) -> list[int]:
+def by_rate(rates: Sequence[float] | Tensor, *, most: int | None = None) -> list[int]:
     """Order latents by falling rate and keep at most `most`.
 
     Example:

@@ -28,22 +28,22 @@ def limit(axes: Axes, unit: str) -> None:
     """
     points = np.concatenate([np.empty((0, 2)), *(np.asarray(line.get_xydata(), np.float64) for line in axes.lines)])
     points = points[np.isfinite(points[:, 1])]  # (N, 2)
-    beyond = np.abs(points[:, 1]) > _farthest(np.abs(points[:, 1]))
+    beyond = np.abs(points[:, 1]) > farthest(np.abs(points[:, 1]))
     if not beyond.any():
         return
     low, high = points[~beyond, 1].min(), points[~beyond, 1].max()
     margin = 0.05 * (high - low) or 0.5
     axes.set_ylim(low - margin, high + margin)
     axes.set_title(axes.get_title(), fontsize=10, pad=16)
-    told = f"beyond the axis: {_told(points[beyond], unit)}"
-    axes.text(0.5, 1.02, told, transform=axes.transAxes, ha="center", va="bottom", fontsize=8, color="0.4")
+    words = f"beyond the axis: {told(points[beyond], unit)}"
+    axes.text(0.5, 1.02, words, transform=axes.transAxes, ha="center", va="bottom", fontsize=8, color="0.4")
 
 
-def _farthest(sizes: Floats) -> float:
+def farthest(sizes: Floats) -> float:
     """Return the last of some sizes before a jump; infinity without one.
 
     Example:
-        >>> _farthest(np.array([371000.0, 31.0, 30.0])), _farthest(np.array([540.0, 110.0, 98.0]))
+        >>> farthest(np.array([371000.0, 31.0, 30.0])), farthest(np.array([540.0, 110.0, 98.0]))
         (31.0, inf)
     """
     ordered = np.sort(sizes)
@@ -52,11 +52,11 @@ def _farthest(sizes: Floats) -> float:
     return float(jumps[0]) if len(jumps) else np.inf
 
 
-def _told(points: Floats, unit: str) -> str:
+def told(points: Floats, unit: str) -> str:
     """Tell the farthest of some points, and when they were.
 
     Example:
-        >>> _told(np.array([[1.0, 371000.0]]), "epoch"), _told(np.array([[50.0, -2e9], [90.0, -7e3]]), "step")
+        >>> told(np.array([[1.0, 371000.0]]), "epoch"), told(np.array([[50.0, -2e9], [90.0, -7e3]]), "step")
         ('371,000 (epoch 1)', '2 values, down to -2.0e+09 (steps 50 to 90)')
     """
     times, values = points.T

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from vaekit.distributions import Delta, OneHotCategoricals, RelaxedCategoricals
 from vaekit.model import VAE, Trace
 
 
@@ -17,7 +18,8 @@ class Terms:
 
     Attributes:
         loss: what training minimises, a scalar.
-        bound: the objective's bound on log p(x), without weights or penalties, shape (B,).
+        bound: the objective's bound on log p(x), without weights or penalties, shape (B,); where the posterior is a point, or
+            relaxed, the same sum bounds nothing.
         distortion: minus the expected log-likelihood of the data given the latents, shape (B,).
         rates: the divergence of posterior from prior per latent or group, shape (B, G).
         trace: the pass that the terms were computed from.
@@ -37,6 +39,24 @@ class Terms:
     def rate(self) -> Tensor:
         """The divergence of posterior from prior, shape (B,)."""
         return self.rates.sum(-1)
+
+    @property
+    def is_divergence(self) -> bool:
+        """Whether `rates` are a divergence; a point has an infinite one, of which they are minus the prior's log-density there."""
+        return not isinstance(self.trace.posterior, Delta)
+
+    @property
+    def is_relaxed(self) -> bool:
+        """Whether the latents were drawn from a relaxation of the posterior, so that `bound` is none."""
+        return isinstance(self.trace.posterior, RelaxedCategoricals)
+
+    @property
+    def rates_of(self) -> str:
+        """What each of `rates` is of: a "latent", a "group" of latents, or the "total", where it is known as a whole alone."""
+        if isinstance(self.trace.posterior, OneHotCategoricals | RelaxedCategoricals):
+            return "group"
+        latents, parts = self.trace.z.shape[-1], self.rates.shape[-1]
+        return "latent" if parts == latents else "total" if parts == 1 else "group"
 
 
 class Objective(ABC):

@@ -18,7 +18,7 @@ import vaekit
 from vaekit.data.dataset import Dataset
 from vaekit.evaluation import Evaluation
 from vaekit.figures import Illustration, png, shown
-from vaekit.figures.charts import AXES, History
+from vaekit.figures.course import AXES, History
 from vaekit.files import write_text
 
 BROAD, LIVE = 1000, "live.html"

@@ -27,7 +27,7 @@ from vaekit.evaluation.batches import inference
 from vaekit.evaluation.likelihood import estimate
 from vaekit.evaluation.representation import has_bound
 from vaekit.evaluation.scorable import scorable
-from vaekit.evaluation.scorer import scorer
+from vaekit.evaluation.scorer import is_normalised, scorer
 from vaekit.model import VAE
 from vaekit.runs.description import MODEL, describe_events, read_yaml, rebuilt
 
@@ -141,20 +141,18 @@ class Use:
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """The names of the scores of a row; one where the posterior has no density, so that no bound on log p(x) exists."""
-        return ("log_likelihood", "distortion", "rate") if has_bound(self.model) else ("distortion",)
+        """The names of the scores of a row: one where no bound on log p(x) exists; relaxed where they are no likelihoods."""
+        relaxed = "" if is_normalised(self.model.likelihood) else "relaxed_"
+        scores = (f"{relaxed}log_likelihood", f"{relaxed}distortion", "rate")
+        return scores if has_bound(self.model) else scores[1:2]
 
     def score(self, split: str | None, samples: int, seed: int) -> Tensor:
         """Score the rows of a split, or of "all", shape (N, scores), in nats, by importance sampling."""
 
         def scored(x: Tensor, *context: Tensor) -> Tensor:
             found = estimate(self.model, x, *context, samples=samples, chunk=AT_ONCE)
-            known = {
-                "log_likelihood": found.log_likelihood,
-                "distortion": found.distortion,
-                "rate": found.rates.sum(-1),
-            }
-            return torch.stack([known[name] for name in self.scores], -1)
+            known = (found.log_likelihood, found.distortion, found.rates.sum(-1))
+            return torch.stack(known if has_bound(self.model) else known[1:2], -1)
 
         return self._mapped(split, scored, seed)
 

@@ -12,10 +12,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from vaekit.training.meter import Row
 
 WIDE = 100
+PARTS = {"distortion": "D", "rate": "R", "prior_cost": "C"}
 
 
 class Display:
     """On a terminal one live line, on narrow ones with D and R for distortion and rate; everywhere one line an epoch.
+
+    A point as posterior has no rate: C is its cost under the prior.
 
     Arguments:
         total: the number of steps of the whole run, None if unknown.
@@ -47,25 +50,35 @@ class Display:
 
     def update(self, step: int, values: Row, speed: float) -> None:
         """Show the newest averages."""
-        distortion, rate = ("distortion", "rate") if self.wide else ("D", "R")
-        loss, *parts = (written(values[name]) for name in ("loss", "distortion", "rate"))
-        told = f" loss {loss} nats ({distortion} {parts[0]}, {rate} {parts[1]}) {speed:,.0f} examples/s"
+        parts = ", ".join(f"{n.replace('_', ' ') if self.wide else PARTS[n]} {v}" for n, v in parts_of(values).items())
+        told = f" loss {written(values['loss'])} nats ({parts}) {speed:,.0f} examples/s"
         self.progress.update(self.task, completed=step, told=told)
 
     def finished_epoch(self, epoch: int, splits: Mapping[str, Row]) -> None:
         """Say the results of an epoch in one line: the loss of each split in nats, and its two parts, named once."""
         told: list[str] = []
         for split, row in splits.items():
-            loss, distortion, rate = (written(row[name]) for name in ("loss", "distortion", "rate"))
+            loss, parts = written(row["loss"]), parts_of(row)
             if told:
-                told.append(f"{split} {loss} ({distortion}, {rate})")
+                told.append(f"{split} {loss} ({', '.join(parts.values())})")
             else:
-                told.append(f"{split} {loss} nats (distortion {distortion}, rate {rate})")
+                named = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in parts.items())
+                told.append(f"{split} {loss} nats ({named})")
         self.say(f"epoch {epoch}: {', '.join(told)}")
 
     def say(self, text: str) -> None:
         """Print a line above the live one."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def parts_of(values: Row) -> dict[str, str]:
+    """Write the parts of a loss that a row has.
+
+    Example:
+        >>> parts_of({"loss": 3.0, "distortion": 2.0, "prior_cost": 1.0})
+        {'distortion': '2.00', 'prior_cost': '1.00'}
+    """
+    return {name: written(values[name]) for name in PARTS if name in values}
 
 
 def written(value: float) -> str:

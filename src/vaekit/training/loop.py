@@ -235,7 +235,7 @@ class Trainer:
         self._require_finite()
         epoch = self.progress.epoch + 1
         average = self.progress.epoch_average()
-        self.recorder.record("epoch", self.taken, epoch, average, [])
+        self.recorder.record("epoch", self.taken, epoch, average, {})
         found = {"train": average}
         self._advance_schedule(each_step=False)
         self.progress.next_epoch()
@@ -299,7 +299,8 @@ class Trainer:
 
     def _refuse(self, terms: Terms) -> None:
         """Stop because the loss of the coming step is not finite."""
-        means = {"distortion": terms.distortion.mean().item(), "rate": terms.rate.mean().item()}
+        rate = "rate" if terms.is_divergence else "prior_cost"
+        means = {"distortion": terms.distortion.mean().item(), rate: terms.rate.mean().item()}
         if first_non_finite(self.model) is None and terms.loss.requires_grad:
             self.step.backward(terms, 1.0)
         self._raise_non_finite(f"Step {self.taken + 1}", told({**means, "loss": terms.loss.item()}))
@@ -345,5 +346,7 @@ def annealed(model: VAE) -> Row:
 
 def told(values: Row) -> str:
     """Say which term of a loss that is not finite is not."""
-    term = next((name for name in ("distortion", "rate") if not math.isfinite(values[name])), "loss")
-    return f"the {term} is {values[term]:g}"
+    term = next(
+        (name for name in ("distortion", "rate", "prior_cost") if not math.isfinite(values.get(name, 0.0))), "loss"
+    )
+    return f"the {term.replace('_', ' ')} is {values[term]:g}"

@@ -16,6 +16,8 @@ from vaekit.objectives import Terms
 
 Row: TypeAlias = dict[str, float]
 Kept: TypeAlias = dict[str, Any]
+FIRST = ("loss", "bound", "relaxed_bound", "distortion", "rate", "prior_cost")
+PARTS = {"latent": "latent_rates", "group": "group_rates", "total": "total_rates"}
 LARGE = 2**12  # more numbers than these are summed batch by batch, while the cache holds them
 
 
@@ -26,13 +28,13 @@ class Reading:
     Attributes:
         counts: how many examples the average of each term is over: those of the batches that have it.
         values: the mean per example of each term, in nats, by name.
-        rates: the mean rate of each latent or group.
+        rates: the mean rate of each latent or group by name, `latent_0` or `group_0`, or their `total`; none for a point.
         steps: the values of every single step, in order.
     """
 
     counts: Row
     values: Row
-    rates: list[float]
+    rates: Row
     steps: list[Row] = field(default_factory=list)
 
     @property
@@ -91,7 +93,7 @@ class Meter:
         sums = _added(self._sums, _totals(pending)) if pending else self._sums
         self._pending, self._sums = [], {}
         if not sums:
-            return Reading({"loss": 0}, {}, [])
+            return Reading({"loss": 0}, {}, {})
         if self.shared and not self.statistics:
             sums = _summed(sums)
         starts = range(0, len(pending), self.group) if self.statistics else ()
@@ -100,8 +102,13 @@ class Meter:
 
 
 def kept_of(terms: Terms) -> Kept:
-    """Take those terms of a batch that are averaged."""
-    kept: Kept = {"loss": terms.loss, "bound": terms.bound, "distortion": terms.distortion, "rates": terms.rates}
+    """Take those terms of a batch that are averaged, by what they are: a bound and a rate are so called only where they are one."""
+    kept: Kept = {"loss": terms.loss, "distortion": terms.distortion}
+    if terms.is_divergence:
+        bound = "relaxed_bound" if terms.is_relaxed else "bound"
+        kept |= {bound: terms.bound, PARTS[terms.rates_of]: terms.rates}
+    else:
+        kept["prior_cost"] = terms.rate
     kept.update(terms.extras)
     return {name: value.detach() if isinstance(value, Tensor) else value for name, value in kept.items()}
 
@@ -125,8 +132,8 @@ def _without_rows(value: Tensor | float) -> Tensor | float:
 
 def _totals(pending: list[Kept]) -> dict[str, Tensor]:
     """Sum each kept value over the examples of the batches that have it, and put their number behind the sum."""
-    device = pending[0]["bound"].device
-    rows = torch.tensor([len(kept["bound"]) for kept in pending], dtype=torch.float64, device=device)
+    device = pending[0]["distortion"].device
+    rows = torch.tensor([len(kept["distortion"]) for kept in pending], dtype=torch.float64, device=device)
     totals = {}
     for name in dict.fromkeys(name for kept in pending for name in kept):
         having = [i for i, kept in enumerate(pending) if name in kept]
@@ -172,7 +179,7 @@ def _joined(parts: Sequence[Kept], name: str) -> Tensor | float:
         return float(values[0])
     if values[0].ndim:
         return torch.cat(values)
-    rows = torch.tensor([len(part["bound"]) for part in parts], dtype=torch.float64)
+    rows = torch.tensor([len(part["distortion"]) for part in parts], dtype=torch.float64)
     return ((torch.stack(values) * rows).sum() / rows.sum()).to(values[0].dtype)
 
 
@@ -181,18 +188,29 @@ def _reading(sums: Mapping[str, Tensor]) -> Reading:
     read = {name: total.tolist() for name, total in sums.items()}
     counts = {name: total[-1] for name, total in read.items()}
     means = {name: [part / counts[name] for part in total[:-1]] for name, total in read.items()}
-    rates = means.pop("rates")
-    values = _ordered({name: mean for name, (mean,) in means.items()}, sum(rates))
-    return Reading({**counts, "rate": counts["rates"]}, values, rates)
+    rates = {name: rate for unit, key in PARTS.items() for name, rate in _named(unit, means.pop(key, ()))}
+    values = {name: mean for name, (mean,) in means.items()}
+    if rates:
+        values["rate"], counts["rate"] = sum(rates.values()), counts["distortion"]
+    return Reading(counts, _ordered(values), rates)
 
 
-def _ordered(values: Mapping[str, float], rate: float) -> Row:
-    """Put the rate behind the distortion, turn the posterior's mean square into a deviation, and leave out what is not there.
+def _named(unit: str, rates: Sequence[float]) -> list[tuple[str, float]]:
+    """Name the rate of each latent or group.
+
+    Example:
+        >>> _named("latent", [0.5, 2.0]), _named("total", [2.5])
+        ([('latent_0', 0.5), ('latent_1', 2.0)], [('total', 2.5)])
+    """
+    return [(unit if unit == "total" else f"{unit}_{i}", rate) for i, rate in enumerate(rates)]
+
+
+def _ordered(values: Mapping[str, float]) -> Row:
+    """Put loss and bound first, turn the posterior's mean square into a deviation, and leave out what is not there.
 
     The logarithm of the variance of a point, minus infinity, is no number that a table or a curve could show.
     """
-    first = {name: values[name] for name in ("loss", "bound", "distortion")}
-    row = {**first, "rate": rate, **{name: value for name, value in values.items() if name not in first}}
+    row = {**{name: values[name] for name in FIRST if name in values}, **values}
     if "posterior_mean_std" in row:
         row["posterior_mean_std"] = math.sqrt(max(0.0, row["posterior_mean_std"] - row["posterior_mean"] ** 2))
     if row.get("posterior_log_variance") == -math.inf:
@@ -205,7 +223,6 @@ def _step_row(batches: list[Kept]) -> Row:
     if len(batches) > 1:
         return _reading(_totals(batches)).values
     (kept,) = batches
-    return _ordered(
-        {name: float(torch.as_tensor(value).mean()) for name, value in kept.items() if name != "rates"},
-        kept["rates"].sum(-1).mean().item(),
-    )
+    values = {name: float(torch.as_tensor(value).mean()) for name, value in kept.items() if name not in PARTS.values()}
+    rates = next((kept[key] for key in PARTS.values() if key in kept), None)
+    return _ordered(values if rates is None else {**values, "rate": rates.sum(-1).mean().item()})

@@ -23,7 +23,7 @@ MOST_LATENT_CURVES = 64
 
 
 class Recorder:
-    """Writes `metrics.csv`, `rates.csv` (the rate of each latent), `steps.csv` and TensorBoard events into a run's folder.
+    """Writes `metrics.csv`, `rates.csv` (the rate of each latent or group), `steps.csv` and TensorBoard events into a run's folder.
 
     A resumed run cuts off the rows, and has TensorBoard hide the events, that were written after its checkpoint.
 
@@ -54,16 +54,16 @@ class Recorder:
 
             self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
-    def record(self, split: str, step: int, epoch: int, values: Row, rates: Sequence[float]) -> None:
-        """Record averages of one split: training since the last report, or a whole epoch or evaluation."""
+    def record(self, split: str, step: int, epoch: int, values: Row, rates: Row) -> None:
+        """Record averages of one split: training since the last report, or a whole epoch or evaluation; and rates by name."""
         where = {"step": step, "epoch": epoch, "split": split}
         self._append(METRICS, [{**where, **values}])
-        self._append(RATES, [{**where, **{f"latent_{i}": r for i, r in enumerate(rates)}}])
+        self._append(RATES, [{**where, **rates}])
         if self.writer is not None:
             for name, value in values.items():
                 self.writer.add_scalar(f"{split}/{name}", value, step)
-            for i, rate in enumerate(rates[:MOST_LATENT_CURVES]):
-                self.writer.add_scalar(f"{split}_rate_per_latent/{i:03d}", rate, step)
+            for name, rate in islice(rates.items(), MOST_LATENT_CURVES):
+                self.writer.add_scalar(f"{split}_rates/{name}", rate, step)
 
     def record_steps(self, rows: Sequence[Row], first: int) -> None:
         """Record the values of single steps, the first of which has number `first`."""
