@@ -144,6 +144,8 @@ def test_evaluation_leaves_modes_statistics_and_gradients_alone():
     network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(9), nn.Dropout(0.5), nn.Linear(9, 4))
     model = binary_model(posterior=posteriors.DiagonalNormal(network)).train()
     model.likelihood.eval()
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     assert not evaluation.log_likelihood(model, binary_data(), samples=3).requires_grad
     evaluation.evaluate(model, [binary_data()], samples=3)
@@ -152,6 +154,7 @@ def test_evaluation_leaves_modes_statistics_and_gradients_alone():
     assert not model.likelihood.training
     assert model.posterior.validate_args
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(torch.equal(p.grad, torch.ones_like(p)) for p in model.parameters())
 
 
 def test_means_and_standard_errors_are_over_examples(truth):

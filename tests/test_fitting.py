@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import LATENT, QUIET, WIDTH, fitted, tiny_data, tiny_model
+from tiny import LATENT, QUIET, WIDTH, tiny_data, tiny_model
 from torch import nn
 
 import vaekit as vk
@@ -46,17 +46,24 @@ def test_a_class_in_the_place_of_an_object_is_refused(name: str) -> None:
         vk.fit(model(), objective, tiny_data())
 
 
-def test_a_last_batch_of_one_row_is_refused_where_it_would_be_normalised() -> None:
-    rows, network = len(tiny_data().train), nn.Sequential(nn.BatchNorm1d(WIDTH), nn.Linear(WIDTH, 2 * LATENT))
-    model = tiny_model(posterior=vk.posteriors.DiagonalNormal(network))
-    for size in (1, rows - 1):
-        with pytest.raises(
-            ConfigError,
-            match=f"`batch_size` is {size}, and the last batch .* of {rows} rows, has 1, which BatchNorm1d",
-        ):
-            vk.fit(model, data=tiny_data(), epochs=1, **{**QUIET, "batch_size": size})
-    vk.fit(model, data=tiny_data(), epochs=1, **{**QUIET, "batch_size": rows - 2})
-    fitted(None, 1, batch_size=rows - 1)
+TRAINED = len(tiny_data().train)
+
+
+def normalised() -> vk.VAE:
+    network = nn.Sequential(nn.BatchNorm1d(WIDTH), nn.Linear(WIDTH, 2 * LATENT))
+    return tiny_model(posterior=vk.posteriors.DiagonalNormal(network))
+
+
+@pytest.mark.parametrize("size", [1, TRAINED - 1])
+def test_a_last_batch_of_one_row_is_refused_where_it_would_be_normalised(size: int) -> None:
+    told = f"`batch_size` is {size}, and the last batch .* of {TRAINED} rows, has 1, which BatchNorm1d"
+    with pytest.raises(ConfigError, match=told):
+        vk.fit(normalised(), data=tiny_data(), epochs=1, **{**QUIET, "batch_size": size})
+
+
+@pytest.mark.parametrize(("model", "size"), [(normalised, TRAINED - 2), (tiny_model, TRAINED - 1)])
+def test_a_last_batch_is_taken_that_has_more_rows_or_is_not_normalised(model: Callable[[], vk.VAE], size: int) -> None:
+    assert vk.fit(model(), data=tiny_data(), epochs=1, **{**QUIET, "batch_size": size}).steps_this_fit == 2
 
 
 @pytest.mark.parametrize("wrong", [0, -1], ids=["first", "last"])

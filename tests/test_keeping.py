@@ -161,10 +161,10 @@ def test_a_model_that_would_be_rebuilt_to_do_something_else_is_spoken_of(tmp_pat
         fit(Steep(gain=5.0), tmp_path / "run")
 
 
-def test_numbers_of_numpy_and_torch_are_kept_as_numbers(tmp_path: Path) -> None:
-    for i, beta in enumerate((np.float64(4.0), np.float32(4.0), torch.tensor(4.0))):
-        fitted(tmp_path / str(i), 1, objective=ELBO(beta=beta), batch_size=np.int64(16), clip=np.float64(1.0))  # type: ignore[arg-type]
-        assert vk.load(tmp_path / str(i)).objective == ELBO(beta=4.0)
+@pytest.mark.parametrize("beta", [np.float64(4.0), np.float32(4.0), torch.tensor(4.0)], ids=["64", "32", "torch"])
+def test_numbers_of_numpy_and_torch_are_kept_as_numbers(beta: float, tmp_path: Path) -> None:
+    fitted(tmp_path / "run", 1, objective=ELBO(beta=beta), batch_size=np.int64(16), clip=np.float64(1.0))
+    assert vk.load(tmp_path / "run").objective == ELBO(beta=4.0)
 
 
 def test_weights_of_another_model_are_named(tmp_path: Path) -> None:

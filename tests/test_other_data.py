@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pictures import paint, paint_celeba, paint_ten
 from shell import done, fitted, refused
 
 import vaekit as vk
+from vaekit.data.source import Array
 
 HEADER = ["size, in m", "colour", "sold", "count"]
 
@@ -211,16 +213,24 @@ def test_labels_that_some_rows_lack_are_left_out(runs: Path) -> None:
     assert "Labels are not used, as there are 2 of 6 rows without a label." in data.describe()
 
 
-def test_own_data_that_has_changed_is_refused_and_used_whole_as_other_data(home: Path, runs: Path) -> None:
-    for change in (lambda x: x[::-1], lambda x: x[:-1], lambda x: x + 1):
-        np.save("own.npy", np.load(home / "vectors.npy"))
-        shutil.rmtree("run", ignore_errors=True)
-        fitted(Path("run"), "--data=own.npy")
-        done("evaluate", "run", "--samples=1")
-        np.save("own.npy", change(np.load("own.npy")))
-        assert "`own` is not what it was when the run was fitted" in refused("evaluate", "run")
-        assert "`data` is not what the run in `run` was begun with" in refused("fit", "--resume=run", "--epochs=2")
-        done("score", "run", "--data=own.npy", "--samples=1")
+CHANGES: dict[str, Callable[[Array], Array]] = {
+    "another order": lambda x: x[::-1],
+    "a row less": lambda x: x[:-1],
+    "other values": lambda x: x + 1,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_own_data_that_has_changed_is_refused_and_used_whole_as_other_data(
+    change: Callable[[Array], Array], home: Path, runs: Path
+) -> None:
+    np.save("own.npy", np.load(home / "vectors.npy"))
+    fitted(Path("run"), "--data=own.npy")
+    done("evaluate", "run", "--samples=1")
+    np.save("own.npy", change(np.load("own.npy")))
+    assert "`own` is not what it was when the run was fitted" in refused("evaluate", "run")
+    assert "`data` is not what the run in `run` was begun with" in refused("fit", "--resume=run", "--epochs=2")
+    done("score", "run", "--data=own.npy", "--samples=1")
 
 
 def test_scores_say_which_rows_they_are_of(runs: Path) -> None:

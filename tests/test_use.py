@@ -51,10 +51,14 @@ def test_a_run_is_used_as_by_the_command(name: str, table: vk.Run, tmp_path: Pat
     np.testing.assert_allclose(USES[name](table, codes).numpy(), np.load(out), rtol=1e-5)
 
 
-def test_a_run_without_a_folder_is_used_as_one_with() -> None:
-    kept, not_kept = (vk.fit(vk.compose(TABLE, latent=2), data=TABLE, epochs=1, **QUIET) for _ in range(2))
+def test_a_run_without_a_folder_is_used_as_one_with(tmp_path: Path) -> None:
+    kept, not_kept = (
+        vk.fit(vk.compose(TABLE, latent=2), data=TABLE, run=folder, epochs=1, **QUIET)
+        for folder in (tmp_path / "run", None)
+    )
     not_kept.model.load_state_dict(kept.model.state_dict())
     assert kept.reconstruct().shape == (4, 2)
+    assert torch.equal(kept.reconstruct(), not_kept.reconstruct())
     assert torch.equal(kept.sample(5), not_kept.sample(5))
     assert set(kept.reconstruct()[:, 1].tolist()) <= {0.0, 1.0, 2.0}
 

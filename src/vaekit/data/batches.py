@@ -52,14 +52,16 @@ class Loader(ABC):
         """Yield the batches of epoch `index` from batch `start` on."""
 
 
-def part(rows: int, rank: int, world: int) -> slice:
-    """Return the rows of a global batch that fall to one process.
+def part(rows: int, rank: int, world: int) -> tuple[slice, float]:
+    """Return the rows of a global batch that fall to one process, and its share; one without rows gets one of share 0.
 
     Example:
-        >>> part(10, 0, 4), part(10, 3, 4)
-        (slice(0, 2, None), slice(7, 10, None))
+        >>> part(10, 0, 4), part(10, 3, 4), part(1, 0, 2)
+        ((slice(0, 2, None), 0.8), (slice(7, 10, None), 1.2), (slice(0, 1, None), 0.0))
     """
-    return slice(rows * rank // world, rows * (rank + 1) // world)
+    mine = slice(rows * rank // world, rows * (rank + 1) // world)
+    count = mine.stop - mine.start
+    return (mine, count * world / rows) if count else (slice(0, 1), 0.0)
 
 
 def count_steps(rows: int, batch_size: int) -> int:

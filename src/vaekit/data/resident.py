@@ -66,6 +66,5 @@ class ResidentLoader(Loader):
     def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of epoch `index` from batch `start` on; a process without rows gets one row of share 0."""
         for rows in self.order(index).split(self.batch_size)[start:]:
-            mine = rows if self.world == 1 else rows[part(len(rows), self.rank, self.world)]
-            share = len(mine) * self.world / len(rows)
-            yield Batch((mine if len(mine) else rows[:1],), self.take, share)
+            mine, share = part(len(rows), self.rank, self.world)
+            yield Batch((rows[mine],), self.take, share)

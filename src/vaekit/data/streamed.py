@@ -83,10 +83,8 @@ class StreamedLoader(Loader):
         return ready.to(self.device, non_blocking=True)
 
     def _part(self, batch: int) -> tuple[slice, float]:
-        """Return this process's rows of a global batch, and their share of it."""
-        rows = min(self.batch_size, len(self.x) - batch * self.batch_size)
-        mine = part(rows, self.rank, self.world)
-        return (mine, (mine.stop - mine.start) * self.world / rows) if mine.stop > mine.start else (slice(0, 1), 0.0)
+        """Return this process's rows of a global batch, and its share of it."""
+        return part(min(self.batch_size, len(self.x) - batch * self.batch_size), self.rank, self.world)
 
     def _mine(self, first: int, chunk: Indices, start: int) -> Indices:
         """Keep those rows of a chunk, whose first is at position `first` of the epoch, that this process needs."""

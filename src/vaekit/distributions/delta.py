@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
+
+from vaekit.distributions.located import Located
 
 
-class Delta(Distribution):
+class Delta(Located):
     """All mass at one point. It has no density on real vectors: `log_prob` is 0 at the point and minus infinity elsewhere.
 
     Arguments:
@@ -22,27 +24,10 @@ class Delta(Distribution):
     """
 
     arg_constraints = {"loc": constraints.real_vector}
-    support = constraints.real_vector
-    has_rsample = True
-
-    def __init__(self, loc: Tensor, validate_args: bool | None = None) -> None:
-        self.loc = loc
-        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
-        return self.loc
 
     @property
     def variance(self) -> Tensor:
         return torch.zeros_like(self.loc)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Delta:
-        return Delta(self.loc.expand(*batch_shape, *self.event_shape), self._validate_args)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         return self.loc.expand(self._extended_shape(torch.Size(sample_shape)))

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, MultivariateNormal, constraints
+from torch.distributions import MultivariateNormal, constraints
 
+from vaekit.distributions.located import Located
 from vaekit.distributions.special import HALF_LOG_TWO_PI
 
 
-class DiagonalNormal(Distribution):
+class DiagonalNormal(Located):
     r"""The normal distribution with independent coordinates, :math:`N(\mu, \mathrm{diag}(e^{2 s}))`.
 
     Arguments:
@@ -27,20 +28,10 @@ class DiagonalNormal(Distribution):
     """
 
     arg_constraints = {"loc": constraints.real_vector, "log_scale": constraints.real_vector}
-    support = constraints.real_vector
-    has_rsample = True
 
     def __init__(self, loc: Tensor, log_scale: Tensor, validate_args: bool | None = None) -> None:
-        self.loc, self.log_scale, self.scale = loc, log_scale, log_scale.exp()
-        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
-        return self.loc
+        self.log_scale, self.scale = log_scale, log_scale.exp()
+        super().__init__(loc, validate_args)
 
     @property
     def stddev(self) -> Tensor:
@@ -70,7 +61,7 @@ class DiagonalNormal(Distribution):
         return (self.log_scale + (0.5 + HALF_LOG_TWO_PI)).sum(-1)
 
 
-class StandardNormal(Distribution):
+class StandardNormal(Located):
     """The normal distribution :math:`N(0, I)`, with no parameters to compute with.
 
     Arguments:
@@ -83,27 +74,10 @@ class StandardNormal(Distribution):
     """
 
     arg_constraints = {}
-    support = constraints.real_vector
-    has_rsample = True
-
-    def __init__(self, loc: Tensor, validate_args: bool | None = None) -> None:
-        self.loc = loc
-        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
-        return self.loc
 
     @property
     def variance(self) -> Tensor:
         return torch.ones_like(self.loc)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> StandardNormal:
-        return StandardNormal(self.loc.expand(*batch_shape, *self.event_shape), self._validate_args)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         return torch.randn(self._extended_shape(torch.Size(sample_shape)), dtype=self.loc.dtype, device=self.loc.device)
