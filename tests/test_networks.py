@@ -228,7 +228,7 @@ def test_corruption_leaves_further_inputs_alone():
 
 @pytest.mark.parametrize("probability", [-0.1, 1.5])
 def test_a_probability_of_corruption_is_checked(probability):
-    with pytest.raises(ConfigError, match="must lie between 0 and 1"):
+    with pytest.raises(ConfigError, match="at least 0 and at most 1"):
         Masking(probability)
 
 

@@ -43,12 +43,12 @@ def require_factor(name: str, value: object) -> None:
         >>> require_factor("prior", torch.distributions.Normal(0.0, 1.0))
         Traceback (most recent call last):
         ...
-        vaekit.errors.ConfigError: `prior` is a Normal, no nn.Module that returns a distribution. vaekit.priors has some.
+        vaekit.errors.ConfigError: `prior` is a Normal, not an nn.Module that returns a distribution. Choose one of vaekit.priors.
     """
     require_object(name, value)
     if not isinstance(value, nn.Module):
         raise ConfigError(
-            f"`{name}` is a {type(value).__name__}, no nn.Module that returns a distribution. vaekit.{name}s has some."
+            f"`{name}` is a {type(value).__name__}, not an nn.Module that returns a distribution. Choose one of vaekit.{name}s."
         )
     require_object("network", getattr(value, "network", None))
 
@@ -85,33 +85,86 @@ def _ellipsis(kind: type) -> str:
     return ""
 
 
-def require_number(owner: object, name: str, value: float, least: float = -math.inf, unit: str = "") -> None:
-    """Refuse what is no finite number, or below the least.
+def require_number(
+    owner: object,
+    name: str,
+    value: object,
+    least: float = -math.inf,
+    unit: str = "",
+    *,
+    above: float = -math.inf,
+    most: float = math.inf,
+    otherwise: str = "",
+) -> None:
+    """Refuse what is no finite number, or out of its range.
 
     Arguments:
-        owner: whose argument it is.
+        owner: whose argument it is: an object, or the name of a function; "" for none that is named.
         name: of the argument.
         value: of the argument.
         least: the smallest number that has a meaning.
         unit: of the number, in words.
+        above: what the number must exceed.
+        most: the greatest number that has a meaning.
+        otherwise: what else it may be, in words.
 
     Raises:
         ConfigError: naming owner, argument, value and rule.
+
+    Example:
+        >>> require_number("holes", "level", 2.0, above=0, most=1)
+        Traceback (most recent call last):
+        ...
+        vaekit.errors.ConfigError: `level` of holes is 2.0; it must be a finite number, above 0 and at most 1.
     """
     require_object(name, value)
-    if not (hasattr(value, "__float__") and math.isfinite(value) and value >= least):
-        rule = "" if least == -math.inf else f", at least {least:g}"
+    if not (
+        hasattr(value, "__float__")
+        and math.isfinite(number := float(value))
+        and least <= number <= most
+        and number > above
+    ):
         of = f" of {unit}" if unit else ""
-        raise ConfigError(f"`{name}` of {type(owner).__name__} is {value}; it is a finite number{of}{rule}.")
+        rule = f"a finite number{of}{_range(least, above, most)}{otherwise}"
+        raise ConfigError(f"`{name}`{_of(owner)} is {_shown(value)}; it must be {rule}.")
 
 
-def require_samples(owner: object, samples: int) -> None:
-    """Refuse a number of latents that cannot be drawn per example.
+def require_count(owner: object, name: str, value: object, least: int = 1) -> None:
+    """Refuse what is no whole number, or below the least.
+
+    Arguments:
+        owner: whose argument it is: an object, or the name of a function; "" for none that is named.
+        name: of the argument.
+        value: of the argument.
+        least: the smallest number that has a meaning.
 
     Raises:
-        ConfigError: if it is below 1, or no whole number.
+        ConfigError: naming owner, argument, value and rule.
+
+    Example:
+        >>> require_count("IWAE", "samples", 2.5)
+        Traceback (most recent call last):
+        ...
+        vaekit.errors.ConfigError: `samples` of IWAE is 2.5; it must be a whole number, at least 1.
     """
-    if not isinstance(samples, Integral) or samples < 1:
-        raise ConfigError(
-            f"`samples` of {type(owner).__name__} is {samples}; it is a whole number, as at least 1 latent is drawn per example."
-        )
+    require_object(name, value)
+    if not isinstance(value, Integral) or int(value) < least:
+        raise ConfigError(f"`{name}`{_of(owner)} is {_shown(value)}; it must be a whole number, at least {least}.")
+
+
+def _of(owner: object) -> str:
+    """Name an owner: a function by its name, an object by its class; "" is not named."""
+    called = owner if isinstance(owner, str) else type(owner).__name__
+    return f" of {called}" if called else ""
+
+
+def _shown(value: object) -> str:
+    """Show a value in a sentence; a function by that word."""
+    return "a function" if inspect.isroutine(value) else str(value)
+
+
+def _range(least: float, above: float, most: float) -> str:
+    """Say in words which numbers have a meaning."""
+    bounds = ((f"at least {least:g}", least), (f"above {above:g}", above), (f"at most {most:g}", most))
+    told = [text for text, bound in bounds if math.isfinite(bound)]
+    return f", {' and '.join(told)}" if told else ""

@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 
 import vaekit
+from vaekit.arguments import require_count
 from vaekit.commands.calling import call
 from vaekit.commands.chosen import Chosen
 from vaekit.commands.loading import judged, load
-from vaekit.errors import ConfigError
 
 
 def evaluate(arguments: Sequence[str]) -> None:
@@ -69,8 +69,8 @@ def _report(run: Path, *, checkpoint: str = "best", samples: int | None = None, 
         samples: importance samples per example, where the newest judgement of these weights had fewer; any number, if absent.
         limit: how many examples the figures show at most; as `vaekit fit` was told if absent.
     """
-    if limit is not None and limit < 1:
-        raise ConfigError(f"`--limit` is {limit}; it is at least 1.")
+    if limit is not None:
+        require_count("", "--limit", limit)
     fitted = vaekit.load(run, checkpoint=checkpoint)
     shown = figure_flags(run) | ({} if limit is None else {"limit": limit})
     for path in (*fitted.figures(**shown), fitted.report(samples=samples, **shown)):
