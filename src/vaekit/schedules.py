@@ -156,7 +156,7 @@ class Cyclical(Schedule):
 
 
 Scheduled: TypeAlias = float | Schedule
-OR_SCHEDULED = ", or a schedule, such as objectives.Linear(steps=1000)"
+OR_SCHEDULED = ", or a schedule, such as objectives.Linear(1.0, 0.5, steps=1000)"
 
 
 def require_scheduled(
