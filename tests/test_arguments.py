@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import pytest
+import torch
 from torch import nn
 
 from vaekit import data, networks, posteriors, priors
@@ -41,6 +43,26 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "a threshold that is no number": (lambda: data.Threshold(math.nan), "`at` of Threshold is nan"),
     "noise below 0": (lambda: networks.GaussianNoise(-1), "`scale` of GaussianNoise is -1; .*, at least 0"),
+    "an activation that is made": (
+        lambda: networks.MLP(4, 4, activation=nn.ReLU()),  # type: ignore[arg-type]
+        "`activation` is a ReLU object; it must be what makes one: the class, such as nn.ReLU",
+    ),
+    "the name of an activation": (
+        lambda: networks.ConvEncoder((1, 8, 8), 4, activation="relu"),  # type: ignore[arg-type]
+        "`activation` is 'relu'; it must be the class of a module, such as nn.ReLU",
+    ),
+    "a function of tensors": (
+        lambda: networks.MLP(4, 4, activation=nn.functional.relu),  # type: ignore[arg-type]
+        "`activation` is a function; it must be the class of a module",
+    ),
+    "a normalisation that is made": (
+        lambda: networks.ResidualDecoder(4, (1, 8, 8), normalization=nn.BatchNorm2d(4)),
+        "`normalization` is a BatchNorm2d object; .* such as nn.BatchNorm2d",
+    ),
+    "a normalisation without channels": (
+        lambda: networks.ConvDecoder(4, (1, 8, 8), normalization=lambda: nn.Identity()),  # type: ignore[arg-type,misc]
+        "`normalization` is a function; it must be the class of a module, such as nn.BatchNorm2d",
+    ),
     "a probability of 2": (lambda: networks.Masking(2), "`probability` of Masking is 2; .* at least 0 and at most 1"),
 }
 
@@ -50,6 +72,11 @@ def test_an_argument_without_meaning_is_refused(name: str) -> None:
     make, message = REFUSED[name]
     with pytest.raises(ConfigError, match=f"^{message}"):
         make()
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh, partial(nn.LeakyReLU, 0.2), lambda: nn.SiLU()])
+def test_whatever_makes_a_module_is_an_activation(activation: Callable[[], nn.Module]) -> None:
+    assert networks.MLP(4, 4, 4, activation=activation)(torch.zeros(1, 4)).shape == (1, 4)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1, Linear(1.0, 0.1), Exponential(2.0, 0.5)])

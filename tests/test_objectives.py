@@ -283,7 +283,7 @@ REFUSED = {
     "class of a schedule": (lambda: ELBO(beta=Linear), r"`beta` is the class Linear; write Linear\(\)"),
     "name of a schedule": (
         lambda: ELBO(beta="linear"),
-        "`beta` of ELBO is linear; it must be a finite number, at least 0",
+        "`beta` of ELBO is 'linear'; it must be a finite number, at least 0",
     ),
     "function in the place of a schedule": (
         lambda: ELBO(beta=lambda step: 1.0),

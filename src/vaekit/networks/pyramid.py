@@ -17,12 +17,14 @@ from abc import ABC
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
+from vaekit.arguments import require_maker
 from vaekit.errors import ConfigError, ShapeError
+from vaekit.networks.inputs import checked, way_out
 from vaekit.networks.linear import Linear
 from vaekit.shapes import Shape, as_shape
 
@@ -120,7 +122,7 @@ class PyramidLevels:
         blocks: how many residual blocks end every level.
 
     Raises:
-        ConfigError: if there is no level, or a number is out of range.
+        ConfigError: if there is no level, a number is out of range, or what is to make modules does not.
     """
 
     channels: Sequence[int]
@@ -135,6 +137,10 @@ class PyramidLevels:
                 f"`channels` are {tuple(self.channels)}, `kernel` is {self.kernel} and `blocks` is {self.blocks}; a network "
                 f"of images has at least one level, a kernel and channels of at least 1, and no negative number of blocks."
             )
+
+        require_maker("activation", self.activation, "nn.ReLU")
+        if self.normalization is not None:
+            require_maker("normalization", self.normalization, "nn.BatchNorm2d", 1)
 
     def layers(self, resize: nn.Conv2d | nn.ConvTranspose2d) -> Iterator[nn.Module]:
         """Yield the layers of one level, which starts with a change of size."""
@@ -159,7 +165,8 @@ class Pyramid(nn.Module, ABC):
         """Say that the inputs have other shapes than the network was built for."""
         return ShapeError(
             f"{type(self).__name__} was built with inputs={self.inputs} and context={self.context}, and got inputs of shape "
-            f"{[tuple(i.shape[1:]) for i in inputs]}. Build it for the data's shape and the context's total width."
+            f"{[tuple(i.shape[1:]) for i in inputs]}. "
+            + way_out(self, inputs, "Build it for the data's shape and the context's total width.")
         )
 
 
@@ -180,7 +187,7 @@ class Encoder(Pyramid):
         Raises:
             ShapeError: if the images or the contexts have another shape than the network was built for.
         """
-        x, *context = inputs
+        x, *context = checked(self, inputs, cast(nn.Conv2d, self.levels[0]).weight)
         flat = [c.flatten(1) for c in context]
         if x.shape[1:] != self.image or sum(c.shape[1] for c in flat) != self.context:
             raise self.refuse(inputs)
@@ -209,7 +216,7 @@ class Decoder(Pyramid):
         Raises:
             ShapeError: if the inputs have another total width than the network was built for.
         """
-        x = torch.cat([i.flatten(1) for i in inputs], 1)
+        x = torch.cat([part.flatten(1) for part in checked(self, inputs, self.stem.weight)], 1)
         if x.shape[1] != self.width:
             raise self.refuse(inputs)
         output: Tensor = self.levels(self.stem(x).unflatten(1, self.first))
