@@ -153,7 +153,7 @@ def judgement(run: Path) -> dict[str, Any]:
 
 
 def test_a_split_that_there_is_not_is_refused(runs: Path) -> None:
-    with pytest.raises(ConfigError, match="^`split` is 'tests'; it must be train, validation, test or all"):
+    with pytest.raises(ConfigError, match=r"^`split` is 'tests'; it must be train, validation, test or all"):
         vk.load(runs / "vectors").evaluate("tests")
 
 
