@@ -35,6 +35,11 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         "`--prior` is 'StandardNormall' ... Did you mean `StandardNormal`?",
     ),
     "a class of a missing module": (["--prior=nowhere.Prior"], "cannot be imported (No module named 'nowhere')"),
+    "an objective of a missing module": (
+        ["--objective=no.where.X"],
+        "`--objective` is 'no.where.X', which cannot be imported",
+    ),
+    "an optimiser of a missing module": (["--optimizer=no.where.X"], "`--optimizer` is 'no.where.X', which cannot be"),
     "a function of the system": (["--prior=os.system"], "`--prior` is 'os.system', which no flag may name"),
     "a function that makes no module": (["--prior=numpy.save"], "does not make a Module"),
     "a class that lacks an argument": (["--likelihood=Categorical"], "Add --likelihood.levels VALUE"),

@@ -15,7 +15,6 @@ from shell import done, fitted, flags_of, refused, same_weights, vaekit
 from tiny import QUIET, tiny_data, tiny_model
 
 import vaekit as vk
-from vaekit.errors import ConfigError
 from vaekit.training.recorder import read_table
 
 ROWS = 60
@@ -150,11 +149,6 @@ def judgement(run: Path) -> dict[str, Any]:
     """Read what is kept of the newest judgement."""
     told: dict[str, Any] = json.loads((run / "evaluation.json").read_text())
     return {name: told[name] for name in ("checkpoint", "step", "data", "split", "examples")}
-
-
-def test_a_split_that_there_is_not_is_refused(runs: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^`split` is 'tests'; it must be train, validation, test or all"):
-        vk.load(runs / "vectors").evaluate("tests")
 
 
 def test_a_judgement_says_what_it_is_of(home: Path, tmp_path: Path) -> None:

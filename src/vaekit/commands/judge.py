@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 
 import vaekit
-from vaekit.arguments import require_count
 from vaekit.commands.calling import call
 from vaekit.commands.chosen import Chosen
 from vaekit.commands.loading import judged, load
+from vaekit.defaults import SAMPLES
 
 
 def evaluate(arguments: Sequence[str]) -> None:
@@ -30,7 +30,7 @@ def _evaluate(
     *,
     data: str | None = None,
     split: str | None = None,
-    samples: int = 128,
+    samples: int = SAMPLES,
     checkpoint: str = "best",
     seed: int = 0,
     json: bool = False,
@@ -69,6 +69,8 @@ def _report(run: Path, *, checkpoint: str = "best", samples: int | None = None, 
         samples: importance samples per example, where the newest judgement of these weights had fewer; any number, if absent.
         limit: how many examples the figures show at most; as `vaekit fit` was told if absent.
     """
+    from vaekit.arguments import require_count
+
     if limit is not None:
         require_count("", "--limit", limit)
     fitted = vaekit.load(run, checkpoint=checkpoint)

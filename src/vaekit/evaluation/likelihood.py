@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from vaekit.arguments import require_count
+from vaekit.defaults import SAMPLES
 from vaekit.errors import ConfigError, NonFiniteError
 from vaekit.evaluation.batches import Batches, inference, unpacked
 from vaekit.evaluation.moments import Moments
@@ -127,7 +128,7 @@ def evaluate(
     model: VAE,
     batches: Batches,
     *,
-    samples: int = 128,
+    samples: int = SAMPLES,
     chunk: int = 64,
     bits_offset: float | None = None,
     units_offset: float = 0.0,
