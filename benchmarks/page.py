@@ -21,8 +21,8 @@ otherwise install `dataclasses`, a copy of a module of the standard library. The
 
 A ratio is the median over {rounds} pairs of runs, one of each side in turn in one process, after a pair that does not count;
 the quartiles over the pairs stand beside it. Only ratios are comparable between runs: the machine may have been doing other
-work at the same time, which slows both sides of a pair alike. Where only arithmetic is measured, the threads of both sides are bound to
-their cores (`OMP_PROC_BIND=true`).
+work at the same time, which slows both sides of a pair alike. Where only arithmetic is measured, the threads of both sides are
+bound to their cores (`OMP_PROC_BIND=true`).
 """
 NO_CUDA = """\
 ## On a GPU

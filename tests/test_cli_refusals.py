@@ -64,7 +64,10 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         ["--corruption=Masking", "--corruption.probability=3"],
         "`probability` of Masking is 3",
     ),
-    "a schedule that must measure": (["--schedule=ReduceLROnPlateau"], "ReduceLROnPlateau, which needs a measured value"),
+    "a schedule that must measure": (
+        ["--schedule=ReduceLROnPlateau"],
+        "ReduceLROnPlateau, which needs a measured value",
+    ),
     "a likelihood of other data": (["--likelihood=Bernoulli"], "outside [0, 1]"),
     "a likelihood of a table": (["--likelihood=Mixed"], "scores the columns of a table"),
     "a network of images": (["--encoder.channels=[8,16]"], "ConvEncoder needs images"),

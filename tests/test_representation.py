@@ -124,7 +124,9 @@ def test_the_standard_error_of_holes_is_their_spread_over_repetitions(width, shi
 
 @pytest.mark.parametrize("level", [2.0, 0.0, -0.1, math.nan])
 def test_holes_at_what_is_no_share_are_refused(level):
-    with pytest.raises(ConfigError, match=r"^`level` of holes is .*; it must be a finite number, above 0 and at most 1"):
+    with pytest.raises(
+        ConfigError, match=r"^`level` of holes is .*; it must be a finite number, above 0 and at most 1"
+    ):
         evaluation.holes(moved(), [torch.randn(50, 2)], [torch.randn(50, 2)], level=level)
 
 
