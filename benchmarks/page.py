@@ -14,15 +14,15 @@ Every number on this page was measured by one command, which measures them again
 
     {command}
 
-The peers are dependencies of the benchmark only: `pip install -e '.[benchmarks]'`, and `pip install --no-deps pythae`, which
-would bring a module of the standard library along. The rows are {rows}.
+The peers are dependencies of the benchmark only: `pip install -e '.[benchmarks]'`, and `pip install --no-deps pythae`, which would
+otherwise install `dataclasses`, a copy of a module of the standard library. The rows are {rows}.
 
 {machine}
 
 A ratio is the median over {rounds} pairs of runs, one of each side in turn in one process, after a pair that does not count;
 the quartiles over the pairs stand beside it. Only ratios are comparable between runs: the machine may have been doing other
-work at the same time, which slows both sides of a pair alike. Where only arithmetic is measured, threads are bound to their cores
-(`OMP_PROC_BIND=true`), those of both sides.
+work at the same time, which slows both sides of a pair alike. Where only arithmetic is measured, the threads of both sides are
+bound to their cores (`OMP_PROC_BIND=true`).
 """
 NO_CUDA = """\
 ## On a GPU

@@ -98,8 +98,8 @@ SCHEDULES: dict[str, type[Schedule]] = {
 ENCODERS: dict[str, Callable[[Shape, int], nn.Module]] = {
     "MLP": partial(MLP, hidden=(6,)),
     "ConvEncoder": partial(ConvEncoder, channels=(3, 4)),
-    "ConvEncoder-batch": partial(ConvEncoder, channels=(3,), normalisation=nn.BatchNorm2d),
-    "ConvEncoder-group": partial(ConvEncoder, channels=(4,), normalisation=GroupNorm),
+    "ConvEncoder-batch": partial(ConvEncoder, channels=(3,), normalization=nn.BatchNorm2d),
+    "ConvEncoder-group": partial(ConvEncoder, channels=(4,), normalization=GroupNorm),
     "ResidualEncoder": partial(ResidualEncoder, channels=(3,), blocks=1),
     "a user's own": OwnNetwork,
 }
@@ -107,7 +107,7 @@ ENCODERS: dict[str, Callable[[Shape, int], nn.Module]] = {
 DECODERS: dict[str, Callable[[int, Shape], nn.Module]] = {
     "MLP": partial(MLP, hidden=(6,)),
     "ConvDecoder": partial(ConvDecoder, channels=(3, 4)),
-    "ConvDecoder-batch": partial(ConvDecoder, channels=(3,), normalisation=nn.BatchNorm2d),
+    "ConvDecoder-batch": partial(ConvDecoder, channels=(3,), normalization=nn.BatchNorm2d),
     "ResidualDecoder": partial(ResidualDecoder, channels=(3,), blocks=1),
 }
 

@@ -157,7 +157,7 @@ VARIANTS: dict[str, Variant] = {
     "Normal-optimal": Variant(_normal(OptimalScale), LINE),
     "Laplace": Variant(likelihoods.Laplace, LINE),
     "Laplace-element": Variant(lambda n, shape: likelihoods.Laplace(n, shape, ElementScale()), LINE),
-    "StudentT": Variant(lambda n, shape: likelihoods.StudentT(n, shape, freedom=5.0), LINE),
+    "StudentT": Variant(lambda n, shape: likelihoods.StudentT(n, shape, df=5.0), LINE),
     "StudentT-learned": Variant(
         lambda n, shape: likelihoods.StudentT(n, shape, ElementScale(), SharedScale(9.0)), LINE
     ),

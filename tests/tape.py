@@ -12,8 +12,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from vaekit.training.host_reads import waits
 from vaekit.training.meter import Kept
-from vaekit.training.watching import waits
 
 
 class Tape(TorchDispatchMode):

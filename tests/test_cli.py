@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ from shell import SMALL, done, fitted, flags_of, same_weights, spawned, vaekit
 
 import vaekit as vk
 from vaekit import cli
+from vaekit.commands.flags import fit_parser
+from vaekit.defaults import SAMPLES
 
 
 @pytest.fixture(autouse=True)
@@ -94,11 +97,24 @@ def test_help_is_for_people(command: str) -> None:
     assert not re.search(r"class_path|<class|Callable\[|Union\[|Namespace|:math:", end.out)
 
 
+def test_the_help_of_fit_names_what_fit_takes() -> None:
+    shown = set(re.findall(r"\w+", vaekit("fit", "--help").out))
+    assert {"Adam", "SGD", "StepLR", "InverseTimeLR", "CosineAnnealingLR"} <= shown
+    assert not {"LBFGS", "SparseAdam", "Muon", "ReduceLROnPlateau", "ChainedScheduler", "LambdaLR"} & shown
+
+
+def test_one_number_of_samples_holds_where_none_is_given() -> None:
+    asked = (vk.evaluation.evaluate, vk.Run.evaluate, vk.Run.score)
+    defaults = {inspect.signature(ask).parameters["samples"].default for ask in asked}
+    assert {fit_parser().get_defaults().samples, *defaults} == {SAMPLES}
+
+
 @pytest.mark.parametrize(
     ("flag", "told"),
     [
         ("--likelihood.help=Normal", "--likelihood.scale SCALE"),
         ("--network.help=MLP", "--network.hidden"),
+        ("--posterior.help=Concrete", "default: Exponential"),
         ("--prior.help=user_parts.LearnedNormal", "--prior.spread SPREAD"),
         ("--data.options.help=Decoding", "--data.options.crop CROP"),
     ],

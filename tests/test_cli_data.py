@@ -205,7 +205,10 @@ def test_what_a_command_has_no_flags_for_is_not_suggested() -> None:
 def test_only_the_number_that_is_wrong_is_named(command: str) -> None:
     np.save("x.npy", RNG.normal(size=(40, 2)))
     done("fit", "--data=x.npy", "--run=run", *SMALL)
-    assert refusal(command, "run", "--samples=0") == f"vaekit {command}: `samples` is 0; it is at least 1.\n"
+    assert (
+        refusal(command, "run", "--samples=0")
+        == f"vaekit {command}: `samples` is 0; it must be a whole number, at least 1.\n"
+    )
 
 
 def test_rows_that_are_left_out_are_spoken_of(tmp_path: Path) -> None:

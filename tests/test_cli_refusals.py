@@ -35,6 +35,11 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         "`--prior` is 'StandardNormall' ... Did you mean `StandardNormal`?",
     ),
     "a class of a missing module": (["--prior=nowhere.Prior"], "cannot be imported (No module named 'nowhere')"),
+    "an objective of a missing module": (
+        ["--objective=no.where.X"],
+        "`--objective` is 'no.where.X', which cannot be imported",
+    ),
+    "an optimiser of a missing module": (["--optimizer=no.where.X"], "`--optimizer` is 'no.where.X', which cannot be"),
     "a function of the system": (["--prior=os.system"], "`--prior` is 'os.system', which no flag may name"),
     "a function that makes no module": (["--prior=numpy.save"], "does not make a Module"),
     "a class that lacks an argument": (["--likelihood=Categorical"], "Add --likelihood.levels VALUE"),
@@ -59,7 +64,10 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         ["--corruption=Masking", "--corruption.probability=3"],
         "`probability` of Masking is 3",
     ),
-    "a schedule that must measure": (["--schedule=ReduceLROnPlateau"], "`schedule` is 'ReduceLROnPlateau'"),
+    "a schedule that must measure": (
+        ["--schedule=ReduceLROnPlateau"],
+        "ReduceLROnPlateau, which needs a measured value",
+    ),
     "a likelihood of other data": (["--likelihood=Bernoulli"], "outside [0, 1]"),
     "a likelihood of a table": (["--likelihood=Mixed"], "scores the columns of a table"),
     "a network of images": (["--encoder.channels=[8,16]"], "ConvEncoder needs images"),

@@ -304,6 +304,8 @@ def test_bits_offset(likelihood: dict[str, bool], transforms: list[Transform], o
         (np.random.rand(9, 3), [vd.HorizontalFlip()], ConfigError, "is for images"),
         (np.random.rand(9, 3), [vd.Resize(3)], ConfigError, "is for images"),
         (np.random.randn(9, 3), [vd.StaticBinarize()], ConfigError, "needs values in [0, 1]"),
+        (IMAGES, [vd.Threshold(3.0)], ConfigError, "`at` of Threshold is 3, and all values"),
+        (IMAGES, [vd.Threshold(0)], ConfigError, "would become 1. Choose one above 0"),
         (IMAGES, [vd.CenterCrop(7)], DataError, "Crop less"),
         (IMAGES, [vd.Standardize((0.0, 0.0), (1.0, 1.0))], ShapeError, "statistics of 2 elements"),
     ],

@@ -316,8 +316,13 @@ def test_a_number_that_is_not_finite_is_refused_by_name_and_row(truth):
 @pytest.mark.parametrize(
     ("settings", "batches", "error", "message"),
     [
-        ({"samples": 0}, [torch.ones(2, 1, 3, 3)], ConfigError, "^`samples` is 0; it is at least 1.$"),
-        ({"chunk": 0}, [torch.ones(2, 1, 3, 3)], ConfigError, "^`chunk` is 0; it is at least 1.$"),
+        (
+            {"samples": 0},
+            [torch.ones(2, 1, 3, 3)],
+            ConfigError,
+            "^`samples` is 0; it must be a whole number, at least 1.$",
+        ),
+        ({"chunk": 0}, [torch.ones(2, 1, 3, 3)], ConfigError, "^`chunk` is 0; it must be a whole number, at least 1.$"),
         ({}, [], DataError, "no example"),
         ({}, [torch.ones(0, 1, 3, 3)], DataError, "no example"),
         ({}, [torch.full((2, 1, 3, 3), 0.5)], DataError, "cannot score"),

@@ -152,6 +152,11 @@ def test_samples_come_from_the_prior_twelve_a_row_and_leave_the_random_state_alo
     assert not np.array_equal(found, figures.samples(model, mean=False))
 
 
+def test_a_picture_of_no_sample_is_refused():
+    with pytest.raises(ConfigError, match=r"^`count` is 0; it must be a whole number, at least 1"):
+        figures.samples(painting(), count=0)
+
+
 def test_samples_under_conditions_follow_them_row_by_row():
     context = torch.tensor([[9.0], [-9.0], [9.0]])
     found = figures.samples(painting(), context, columns=3)

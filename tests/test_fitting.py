@@ -19,6 +19,7 @@ from vaekit.objectives import ELBO, L2
 CLASSES: dict[str, tuple[Callable[[], Any], Any, str]] = {
     "objective": (tiny_model, ELBO, r"`objective` is the class ELBO; write ELBO\(\)\."),
     "objective of another": (tiny_model, L2, r"`objective` is the class L2; write L2\(\.\.\.\)\."),
+    "model and objective": (ELBO, ELBO(), r"`model` is a ELBO, not .* The order is fit\(model, objective, data\)"),
     "model": (lambda: vk.VAE, None, r"`model` is the class VAE; write VAE\(\.\.\.\)\."),
     "network": (
         lambda: tiny_model(posterior=vk.posteriors.DiagonalNormal(vk.networks.MLP)),  # type: ignore[arg-type]

@@ -34,7 +34,7 @@ from vaekit import VAE, posteriors, priors
 from vaekit.conditional import unvalidated
 from vaekit.errors import ConfigError
 from vaekit.objectives import ELBO, Objective, Terms
-from vaekit.training.watching import HostReads
+from vaekit.training.host_reads import HostReads
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -286,7 +286,7 @@ LAYOUTS = {
     ),
     "StudentT": (
         lambda network: likelihoods.StudentT(network, (2, 5, 4), ElementScale(), ElementScale()),
-        lambda p: torch.cat([p.loc, p.log_scale, p.log_freedom], 1),
+        lambda p: torch.cat([p.loc, p.log_scale, p.log_df], 1),
         lambda output: torch.cat([output[:2], _bound(output[2:])]),
     ),
     "ZeroInflatedNegativeBinomial": (

@@ -302,7 +302,7 @@ def test_checks_do_not_depend_on_the_global_switch_of_torch(switch, posterior):
 FACTORS = {
     "prior": (priors.StandardNormal, r"`prior` is the class StandardNormal; write StandardNormal\(\.\.\.\)\."),
     "posterior": (nn.Linear, "`posterior` is the class Linear"),
-    "likelihood": (None, "`likelihood` is a NoneType, no nn.Module .* vaekit.likelihoods has some"),
+    "likelihood": (None, "`likelihood` is a NoneType, not an nn.Module that .* Choose one of vaekit.likelihoods"),
 }
 
 
@@ -351,7 +351,7 @@ WIDTHS = {
     ),
     "DiagonalNormal map": (posteriors.DiagonalNormal, (3, 4, 2), r"needs \(batch, 2 D\) for D latents"),
     "FullNormal": (posteriors.FullNormal, (3, 6), r"\(3, 6\) for FullNormal.*For 2 latents, end the network with 5"),
-    "FullNormal one": (posteriors.FullNormal, (3, 1), "For 1 latents, end the network with 2"),
+    "FullNormal one": (posteriors.FullNormal, (3, 1), "For 1 latent, end the network with 2"),
     "Delta": (posteriors.Delta, (3, 2, 2), r"\(3, 2, 2\) for Delta"),
     "Concrete": (posteriors.Concrete, (3, 25), "whole groups of 10"),
 }

@@ -29,7 +29,7 @@ from vaekit.networks.pyramid import Residual, halvings
 PAIRS = [(ConvEncoder, ConvDecoder), (ResidualEncoder, ResidualDecoder)]
 ENCODERS = [ConvEncoder, ResidualEncoder]
 DECODERS = [ConvDecoder, ResidualDecoder]
-NORMALISATIONS = [None, nn.BatchNorm2d, GroupNorm]
+NORMALIZATIONS = [None, nn.BatchNorm2d, GroupNorm]
 IMAGE = (2, 5, 7)
 
 images = st.tuples(st.integers(1, 3), st.integers(1, 33), st.integers(1, 33))
@@ -67,8 +67,8 @@ def test_odd_kernels_halve_rounding_up_and_stop_at_one(size, count):
 @pytest.mark.parametrize("channels", [(32, 64, 128, 256, 512), (512, 256, 128, 64, 32)])
 def test_the_faces_network_is_expressible_with_its_channels_in_both_orders(channels):
     inner = channels[-1]
-    encoder = ConvEncoder((3, 64, 64), 2 * 128, channels=channels, normalisation=nn.BatchNorm2d)
-    decoder = ConvDecoder(128, (3, 64, 64), channels=channels, normalisation=nn.BatchNorm2d)
+    encoder = ConvEncoder((3, 64, 64), 2 * 128, channels=channels, normalization=nn.BatchNorm2d)
+    decoder = ConvDecoder(128, (3, 64, 64), channels=channels, normalization=nn.BatchNorm2d)
     down = [m for m in encoder.modules() if isinstance(m, nn.Conv2d)]
     up = [m for m in decoder.modules() if isinstance(m, nn.ConvTranspose2d)]
     assert [m.out_channels for m in down] == list(channels)
@@ -83,16 +83,16 @@ def test_the_faces_network_is_expressible_with_its_channels_in_both_orders(chann
     assert (last.in_channels, last.out_channels, last.kernel_size) == (channels[0], 3, (3, 3))
 
 
-@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize(("encoder", "decoder"), PAIRS)
-def test_every_change_of_size_is_normalised_as_asked(encoder, decoder, normalisation):
+def test_every_change_of_size_is_normalised_as_asked(encoder, decoder, normalization):
     networks = (
-        encoder(IMAGE, 3, channels=(4, 6), normalisation=normalisation),
-        decoder(3, IMAGE, channels=(4, 6), normalisation=normalisation),
+        encoder(IMAGE, 3, channels=(4, 6), normalization=normalization),
+        decoder(3, IMAGE, channels=(4, 6), normalization=normalization),
     )
     for network in networks:
         found = [m for m in network.levels if isinstance(m, (nn.BatchNorm2d, nn.GroupNorm))]
-        assert [type(m) for m in found] == [normalisation] * (2 if normalisation else 0)
+        assert [type(m) for m in found] == [normalization] * (2 if normalization else 0)
 
 
 def test_a_perceptron_reads_the_data_first_and_then_the_context_in_order():
@@ -137,7 +137,7 @@ NETWORKS: dict[str, Callable[[], tuple[nn.Module, tuple[torch.Tensor, ...]]]] = 
         (torch.randn(4, *IMAGE), torch.randn(4, 2)),
     ),
     "ConvEncoder-batch": lambda: (
-        ConvEncoder(IMAGE, 3, channels=(4,), normalisation=nn.BatchNorm2d),
+        ConvEncoder(IMAGE, 3, channels=(4,), normalization=nn.BatchNorm2d),
         (torch.randn(4, *IMAGE),),
     ),
     "ConvDecoder": lambda: (ConvDecoder(3, IMAGE, channels=(4, 4)), (torch.randn(4, 3),)),
@@ -228,7 +228,7 @@ def test_corruption_leaves_further_inputs_alone():
 
 @pytest.mark.parametrize("probability", [-0.1, 1.5])
 def test_a_probability_of_corruption_is_checked(probability):
-    with pytest.raises(ConfigError, match="must lie between 0 and 1"):
+    with pytest.raises(ConfigError, match="at least 0 and at most 1"):
         Masking(probability)
 
 

@@ -22,8 +22,8 @@ from vaekit.data.transforms import Transform
 from vaekit.networks import Corrupted, GaussianNoise, Masking, SaltAndPepper
 from vaekit.objectives import Objective
 from vaekit.training.graph import Recording
+from vaekit.training.host_reads import HostReads
 from vaekit.training.meter import Kept, kept_of
-from vaekit.training.watching import HostReads
 
 STEPS = {name: pair for name, pair in DEVICES.items() if not name.endswith("L2-ELBO")}
 META = torch.device("meta")

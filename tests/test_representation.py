@@ -123,6 +123,14 @@ def test_the_standard_error_of_holes_is_their_spread_over_repetitions(width, shi
     assert torch.tensor([f.fraction for f in found]).std().item() == pytest.approx(stated, rel=0.25)
 
 
+@pytest.mark.parametrize("level", [2.0, 0.0, -0.1, math.nan])
+def test_holes_at_what_is_no_share_are_refused(level):
+    with pytest.raises(
+        ConfigError, match=r"^`level` of holes is .*; it must be a finite number, above 0 and at most 1"
+    ):
+        evaluation.holes(moved(), [torch.randn(50, 2)], [torch.randn(50, 2)], level=level)
+
+
 def test_holes_need_enough_examples_for_their_quantile():
     with pytest.raises(DataError, match="needs 100"):
         evaluation.holes(moved(), [torch.randn(50, 2)], [torch.randn(50, 2)])

@@ -282,6 +282,14 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "clip": ({"clip": -1.0}, "`clip` is -1.0"),
     "ema": ({"ema": 1.0}, "`ema` is 1.0"),
     "patience": ({"patience": 0}, "`patience` is 0"),
+    "half a patience": ({"patience": 2.5}, "`patience` is 2.5; it must be a whole number, at least 1"),
+    "a clip without end": ({"clip": float("inf")}, "`clip` is inf; it must be a finite number, above 0, or None"),
+    "a seed in words": ({"seed": "a"}, "`seed` is 'a'; it must be a whole number from 0"),
+    "half a checkpoint": ({"keep_best": 0.5}, "`keep_best` is 0.5; it must be a whole number, at least 0"),
+    "a schedule that must measure": (
+        {"schedule": torch.optim.lr_scheduler.ReduceLROnPlateau},
+        "`schedule` is ReduceLROnPlateau, which needs a measured value at each step; choose one that does not",
+    ),
     "half an epoch": ({"epochs": 1.5}, "`epochs` is 1.5; it must be a whole number"),
     "an optimiser": (
         {"optimizer": SGD([torch.zeros(1)], lr=1.0)},

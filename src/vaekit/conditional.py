@@ -87,6 +87,6 @@ def split(output: Tensor, parts: int, owner: str, meaning: str) -> tuple[Tensor,
         latents = max(1, width // parts)
         raise ShapeError(
             f"`network` returned shape {tuple(output.shape)} for {owner}, which needs (batch, {parts} D) for D latents "
-            f"({meaning}). For {latents} latents, end the network with {parts * latents}."
+            f"({meaning}). For {latents} latent{'s' * (latents > 1)}, end the network with {parts * latents}."
         )
     return widened(output).chunk(parts, -1)

@@ -154,13 +154,17 @@ def _refuse_start(error: Exception, place: Place, taken: int) -> None:
 
 
 def refuse_classes(model: VAE, objective: Objective | None) -> None:
-    """Refuse a class where an object of it is needed, as the objective or the model, and what is no objective at all.
+    """Refuse a class where an object of it is needed, as the objective or the model, and what is no model or objective at all.
 
     Raises:
         ConfigError: naming the argument and its class.
     """
     require_object("objective", objective)
     require_object("model", model)
+    if not hasattr(model, "trace"):
+        raise ConfigError(
+            f"`model` is a {type(model).__name__}, not a vaekit.VAE. The order is fit(model, objective, data)."
+        )
     if isinstance(objective, nn.Module) and any(True for _ in objective.parameters()):
         raise ConfigError(
             f"`objective` is a {type(objective).__name__} with parameters of its own, which `fit` would not train. Keep them in a "

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaekit.arguments import require_factor, require_values
+from vaekit.arguments import require_distribution, require_factor, require_generator, require_sizes, require_values
 from vaekit.errors import ConfigError, ShapeError
 
 
@@ -87,14 +87,14 @@ class VAE(nn.Module):
         Raises:
             ConfigError: in training, if draws from the posterior have no gradient.
         """
-        posterior = self.posterior(x, *context)
+        posterior = self._law("posterior", x, *context)
         if self.training and torch.is_grad_enabled() and not posterior.has_rsample:
             raise ConfigError(
                 f"The posterior returned {type(posterior).__name__}, whose draws have no gradient, so its network would learn "
                 f"from the rate alone. Return a reparameterised distribution in training, as posteriors.Concrete does."
             )
-        z = posterior.rsample(samples) if posterior.has_rsample else posterior.sample(samples)
-        return Trace(z, posterior, self.prior(*context), self.likelihood(z, *context))
+        z = (posterior.rsample if posterior.has_rsample else posterior.sample)(torch.Size(samples))
+        return Trace(z, posterior, self._law("prior", *context), self._law("likelihood", z, *context))
 
     def forward(self, x: Tensor, *context: Tensor, samples: Sequence[int] = ()) -> Trace:
         """Return `trace`: what a model is called for by those who call, compile or parallelise modules."""
@@ -104,9 +104,11 @@ class VAE(nn.Module):
         """Compute log p(x, z) in nats, shape (*S, B), for data (B, *event) and latents (*S, B, D).
 
         Raises:
-            ShapeError: if the likelihood scores elements of an example apart.
+            ShapeError: if the likelihood scores elements of an example apart, or the prior latents.
         """
-        return cast(Tensor, self.prior(*context).log_prob(z) + _scored(self.likelihood(z, *context), x, z))
+        prior = self._law("prior", *context)
+        log_prior = _per_draw("prior", prior, prior.log_prob(z), z, "1 dimension, the latents")
+        return log_prior + _scored(self._law("likelihood", z, *context), x, z)
 
     @torch.no_grad()
     def sample(
@@ -126,9 +128,12 @@ class VAE(nn.Module):
 
         Returns:
             Data, shape (*S, *event), or (*S, B, *event) with context.
+
+        Raises:
+            ConfigError: if `shape` is no number or shape, or `generator` no generator.
         """
         with evaluating(self), randomness(generator, self.step.device):
-            z = self.prior(*context).sample(torch.Size([shape] if isinstance(shape, int) else shape))
+            z = self._law("prior", *context).sample(require_sizes("shape", shape))
             return self._emit(z, context, mean)
 
     @torch.no_grad()
@@ -173,11 +178,15 @@ class VAE(nn.Module):
         """Return the counters of training steps: the model's, and that of every annealed part."""
         return [b for name, b in self.named_buffers() if name.rpartition(".")[2] == "step"]
 
+    def _law(self, factor: str, *given: Tensor) -> Distribution:
+        """Ask a factor for its distribution."""
+        return require_distribution(factor, getattr(self, factor)(*given))
+
     def _code(self, x: Tensor, context: Sequence[Tensor], sample: bool) -> Tensor:
         require_values("x", x)
-        posterior = self.posterior(x, *context)
+        posterior = self._law("posterior", x, *context)
         try:
-            return cast(Tensor, posterior.sample() if sample else posterior.mean)
+            return posterior.sample() if sample else posterior.mean
         except NotImplementedError as error:
             raise ConfigError(
                 f"The posterior returned {type(posterior).__name__}, which does not know its mean. Draw a code: sample=True."
@@ -185,8 +194,8 @@ class VAE(nn.Module):
 
     def _emit(self, z: Tensor, context: Sequence[Tensor], mean: bool) -> Tensor:
         require_values("z", z)
-        likelihood = self.likelihood(z, *context)
-        return cast(Tensor, likelihood.mean if mean else likelihood.sample())
+        likelihood = self._law("likelihood", z, *context)
+        return likelihood.mean if mean else likelihood.sample()
 
 
 def _scored(likelihood: Distribution, x: Tensor, z: Tensor) -> Tensor:
@@ -197,12 +206,17 @@ def _scored(likelihood: Distribution, x: Tensor, z: Tensor) -> Tensor:
             f"The data has shape {tuple(x.shape)}, and the likelihood scores (B, {', '.join(map(str, event))}). Bring the examples "
             f"into that shape."
         )
-    values: Tensor = likelihood.log_prob(x)
+    over = f"{x.ndim - 1} dimension{'s' * (x.ndim > 2)}, those of an event"
+    return _per_draw("likelihood", likelihood, likelihood.log_prob(x), z, over)
+
+
+def _per_draw(factor: str, law: Distribution, values: Tensor, z: Tensor, over: str) -> Tensor:
+    """Return log-densities of a distribution, and refuse those that are not one number a latent of z, shape (*S, B, D)."""
     if values.shape != z.shape[:-1]:
         raise ShapeError(
-            f"`log_prob` of the likelihood's {type(likelihood).__name__} has shape {tuple(values.shape)}; one number an "
-            f"example and draw has shape {tuple(z.shape[:-1])}. Return torch.distributions.Independent of it over "
-            f"{x.ndim - 1} dimension{'s' * (x.ndim > 2)}, those of an event, so that its elements are added up."
+            f"`log_prob` of the {factor}'s {type(law).__name__} has shape {tuple(values.shape)}; one number an example and "
+            f"draw has shape {tuple(z.shape[:-1])}. Return torch.distributions.Independent of it over {over}, so that its "
+            f"elements are added up."
         )
     return values
 
@@ -225,6 +239,7 @@ def randomness(generator: torch.Generator | None, device: torch.device) -> Itera
     if generator is None:
         yield
         return
+    require_generator(generator)
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         default = torch.cuda.default_generators[device.index or 0] if devices else torch.default_generator

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from vaekit import distributions
+from vaekit.arguments import require_count
 from vaekit.conditional import Conditional, split, widened
 from vaekit.distributions.special import bounded
 from vaekit.errors import ShapeError
-from vaekit.schedules import Exponential, Scheduled, value_at
+from vaekit.schedules import Exponential, Scheduled, require_scheduled, value_at
 
 MAX_LOG_SCALE = 10.0
 
@@ -74,10 +75,11 @@ class FullNormal(Conditional):
         output = widened(self.network(*given))
         latent = (isqrt(9 + 8 * output.shape[-1]) - 3) // 2
         if output.ndim != 2 or self.features(latent) != output.shape[-1]:
+            near = max(1, latent)
             raise ShapeError(
                 f"`network` returned shape {tuple(output.shape)} for FullNormal, which needs (batch, D (D + 3) / 2) features "
-                f"(location, log-diagonal and lower triangle for D latents). For {max(1, latent)} latents, end the network "
-                f"with {self.features(max(1, latent))}."
+                f"(location, log-diagonal and lower triangle for D latents). For {near} latent{'s' * (near > 1)}, end the "
+                f"network with {self.features(near)}."
             )
         loc, diagonal, below = output.split([latent, latent, self.features(latent) - 2 * latent], -1)
         row, column = torch.tril_indices(latent, latent, -1, device=output.device)
@@ -125,6 +127,7 @@ class Concrete(Conditional):
         straight_through: pass one-hot vectors forward and relaxed gradients back.
 
     Raises:
+        ConfigError: if there are fewer than 2 categories, or the temperature is not above 0 anywhere in its schedule.
         ShapeError: in use, if the features are not whole groups.
 
     Example:
@@ -142,6 +145,8 @@ class Concrete(Conditional):
         straight_through: bool = False,
     ) -> None:
         super().__init__()
+        require_count(self, "categories", categories, least=2)
+        require_scheduled(self, "temperature", temperature, above=0)
         self.network, self.categories = network, categories
         self.temperature, self.straight_through = temperature, straight_through
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vaekit import distributions
+from vaekit.arguments import require_count
 from vaekit.conditional import Conditional
 from vaekit.errors import ConfigError
 
@@ -16,6 +17,9 @@ class StandardNormal(Conditional):
     Arguments:
         latent: the number of latents D.
 
+    Raises:
+        ConfigError: if there is no latent.
+
     Example:
         >>> StandardNormal(16)().event_shape
         torch.Size([16])
@@ -25,6 +29,7 @@ class StandardNormal(Conditional):
 
     def __init__(self, latent: int) -> None:
         super().__init__()
+        require_count(self, "latent", latent)
         self.latent = latent
         self.register_buffer("zeros", torch.zeros(latent), persistent=False)
 
@@ -55,6 +60,7 @@ class UniformCategorical(Conditional):
 
     def __init__(self, latent: int, categories: int = 10) -> None:
         super().__init__()
+        require_count(self, "latent", latent)
         if categories < 2 or latent % categories:
             raise ConfigError(
                 f"`latent` of UniformCategorical is {latent} and `categories` is {categories}; latents are whole groups of at "

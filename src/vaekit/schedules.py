@@ -100,8 +100,7 @@ class Sigmoid(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.sharpness < math.inf:
-            raise ConfigError(f"`sharpness` of Sigmoid is {self.sharpness}; it is a positive number.")
+        require_number(self, "sharpness", self.sharpness, above=0)
 
     def progress(self, fraction: Tensor) -> Tensor:
         low = 1 / (1 + math.exp(self.sharpness))
@@ -148,8 +147,7 @@ class Cyclical(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.rising <= 1:
-            raise ConfigError(f"`rising` of Cyclical is {self.rising}; it is a fraction of a cycle, in (0, 1].")
+        require_number(self, "rising", self.rising, above=0, most=1)
         require_number(self, "cycles", self.cycles, least=1)
 
     def progress(self, fraction: Tensor) -> Tensor:
@@ -158,19 +156,22 @@ class Cyclical(Schedule):
 
 
 Scheduled: TypeAlias = float | Schedule
+OR_SCHEDULED = ", or a schedule, such as objectives.Linear(1.0, 0.5, steps=1000)"
 
 
-def require_scheduled(owner: object, name: str, quantity: Scheduled, least: float, unit: str = "") -> None:
-    """Refuse a quantity that is not finite or below the least, at either end if it is scheduled.
+def require_scheduled(
+    owner: object, name: str, quantity: Scheduled, least: float = -math.inf, unit: str = "", *, above: float = -math.inf
+) -> None:
+    """Refuse a quantity that is not finite or out of its range, at either end if it is scheduled.
 
     Raises:
         ConfigError: naming owner, argument, value and rule.
     """
     if not isinstance(quantity, Schedule):
-        require_number(owner, name, quantity, least, unit)
+        require_number(owner, name, quantity, least, unit, above=above, otherwise=OR_SCHEDULED)
         return
     for end, value in (("start", quantity.start), ("stop", quantity.stop)):
-        require_number(owner, f"{name}.{end}", value, least, unit)
+        require_number(owner, f"{name}.{end}", value, least, unit, above=above)
 
 
 def value_at(quantity: Scheduled, model: _Stepping) -> float | Tensor:

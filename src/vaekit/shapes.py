@@ -8,6 +8,8 @@ from typing import TypeAlias, cast
 
 from torch import Tensor, nn
 
+from vaekit.errors import ShapeError
+
 Shape: TypeAlias = tuple[int, ...]
 
 
@@ -41,8 +43,15 @@ def apply_to_latents(network: nn.Module, z: Tensor, *context: Tensor) -> Tensor:
 
     Returns:
         The network's output, shape (*S, B, ...).
+
+    Raises:
+        ShapeError: if a context does not have B rows.
     """
     lead = z.shape[:-1]
+    for c in context:
+        if lead and c.shape[:1] != lead[-1:]:
+            rows = f"{len(c)} row{'s' * (len(c) != 1)}"
+            raise ShapeError(f"`context` has {rows}, and there are {lead[-1]} examples. Give each its own row.")
     if len(lead) == 1:
         return cast(Tensor, network(z, *context))
     repeated = (c.expand(*lead[:-1], *c.shape).flatten(0, len(lead) - 1) for c in context)

@@ -7,6 +7,12 @@ from argparse import Action
 from collections.abc import Callable
 
 ANY_MODULE = "torch.nn.Module"
+# What `vaekit fit` refuses: bases; optimisers that need a closure, sparse gradients, or matrices alone; schedules that are
+# made of functions or of other schedules, which no flag can name, or are advanced by a measured value.
+UNSUITED = {
+    *("Optimizer", "LBFGS", "SparseAdam", "Muon"),
+    *("LRScheduler", "LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler", "ReduceLROnPlateau"),
+}
 
 
 def known_classes(action: Action) -> list[str]:
@@ -15,7 +21,7 @@ def known_classes(action: Action) -> list[str]:
     if ANY_MODULE in paths:
         return []
     names = [path.rpartition(".")[2] for path in paths if path.startswith("torch.optim.") or _is_public(path)]
-    return [name for name in names if name not in ("Optimizer", "LRScheduler")]
+    return [name for name in names if name not in UNSUITED]
 
 
 def own_class(action: Action, name: str) -> str | None:

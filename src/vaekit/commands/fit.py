@@ -11,6 +11,7 @@ from jsonargparse import Namespace
 from rich.console import Console
 
 from vaekit import data as data_room
+from vaekit.arguments import require_count
 from vaekit.commands.as_flags import as_flags
 from vaekit.commands.flags import parse_fit, run_folder
 from vaekit.commands.loading import judged
@@ -33,8 +34,7 @@ def fit(arguments: Sequence[str]) -> int:
     settings = {f.name: flags[f.name] for f in fields(Settings)}
     Settings(**settings)
     for name, least in (("samples", 0), ("figure_examples", 1)):
-        if flags[name] < least:
-            raise ConfigError(f"`--{name}` is {flags[name]}; it is at least {least}.")
+        require_count("", f"--{name}", flags[name], least)
     resume = _resumes(flags)
     refuse_used(flags.resume or flags.run, resume)
     opened = data_room.open(**vars(flags.data))

@@ -19,6 +19,7 @@ from vaekit.commands.classes import own_class
 from vaekit.commands.parser import Parser
 from vaekit.composition import Composition
 from vaekit.data.reading import absolute_source
+from vaekit.defaults import SAMPLES
 from vaekit.errors import ConfigError, VaekitError
 from vaekit.objectives import ELBO, Objective
 from vaekit.runs.description import CONFIG, read_yaml
@@ -73,7 +74,7 @@ def fit_parser() -> Parser:
         "--restartable", type=bool, default=False, help="continue the run in the folder of --run if there is one"
     )
     parser.add_argument(
-        "--samples", type=int, default=100, help="importance samples of the judgement at the end; 0 for none"
+        "--samples", type=int, default=SAMPLES, help="importance samples of the judgement at the end; 0 for none"
     )
     parser.add_argument("--figure_examples", type=int, default=2000, help="how many examples the figures show at most")
     parser.add_argument(

@@ -12,7 +12,7 @@ import vaekit
 from vaekit.commands.calling import call
 from vaekit.commands.chosen import Chosen
 from vaekit.commands.loading import judged, load
-from vaekit.errors import ConfigError
+from vaekit.defaults import SAMPLES
 
 
 def evaluate(arguments: Sequence[str]) -> None:
@@ -30,7 +30,7 @@ def _evaluate(
     *,
     data: str | None = None,
     split: str | None = None,
-    samples: int = 128,
+    samples: int = SAMPLES,
     checkpoint: str = "best",
     seed: int = 0,
     json: bool = False,
@@ -69,8 +69,10 @@ def _report(run: Path, *, checkpoint: str = "best", samples: int | None = None, 
         samples: importance samples per example, where the newest judgement of these weights had fewer; any number, if absent.
         limit: how many examples the figures show at most; as `vaekit fit` was told if absent.
     """
-    if limit is not None and limit < 1:
-        raise ConfigError(f"`--limit` is {limit}; it is at least 1.")
+    from vaekit.arguments import require_count
+
+    if limit is not None:
+        require_count("", "--limit", limit)
     fitted = vaekit.load(run, checkpoint=checkpoint)
     shown = figure_flags(run) | ({} if limit is None else {"limit": limit})
     for path in (*fitted.figures(**shown), fitted.report(samples=samples, **shown)):

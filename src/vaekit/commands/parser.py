@@ -101,6 +101,6 @@ def is_hidden(action: Action) -> bool:
 
 def _plain(default: Any) -> Any:
     """Write a default as one would type it."""
-    if isinstance(default, dict):
+    if isinstance(default, dict | Namespace):
         return str(default.get("class_path", default)).rpartition(".")[2]
     return default

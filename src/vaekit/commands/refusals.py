@@ -101,7 +101,9 @@ def _no_such_class(option: str, given: str, found: re.Match[str]) -> str:
 
 
 def _not_importable(option: str, given: str, found: re.Match[str]) -> str:
-    return f"`{option}` is {given!r}, which cannot be imported ({found[0]}). Put its module on the Python path."
+    named = re.search(r"class_path[=:]? ?'([\w.]+)'", found.string)
+    path = named[1] if named else given
+    return f"`{option}` is {path!r}, which cannot be imported ({found[0]}). Put its module on the Python path."
 
 
 def _wrong_maker(option: str, given: str, found: re.Match[str]) -> str:

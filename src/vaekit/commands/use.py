@@ -9,6 +9,7 @@ import vaekit
 from vaekit.commands.calling import call
 from vaekit.commands.chosen import Chosen
 from vaekit.commands.loading import opened, rows_of
+from vaekit.defaults import SAMPLES
 
 SHOWN = 64
 
@@ -133,7 +134,7 @@ def _score(
     chosen: Chosen,
     *,
     out: Path = Path("scores.csv"),
-    samples: int = 128,
+    samples: int = SAMPLES,
     seed: int = 0,
 ) -> None:
     """Score rows, in their order, by how likely they are: log p(x), distortion and rate of each, in nats.

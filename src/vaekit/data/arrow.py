@@ -17,9 +17,9 @@ from vaekit.data.source import Array
 from vaekit.errors import DataError
 from vaekit.text import listed
 
-Table: TypeAlias = Any  # pyarrow.Table and pyarrow.ChunkedArray: the package has no types
-Column: TypeAlias = Any
-Convert: TypeAlias = Callable[[Table], Array]
+ArrowTable: TypeAlias = Any  # pyarrow.Table and pyarrow.ChunkedArray: the package has no types
+ArrowColumn: TypeAlias = Any
+Convert: TypeAlias = Callable[[ArrowTable], Array]
 LABELS = ("label", "labels", "fine_label", "class", "target")
 
 
@@ -82,7 +82,7 @@ def layout(features: Mapping[str, Any], name: str) -> Layout:
     return Layout(tuple(data), bool(images), label, tuple(classes.get(label or "", ())), left_out)
 
 
-def as_array(column: Column, name: str) -> Array:
+def as_array(column: ArrowColumn, name: str) -> Array:
     """Turn a column of numbers or words, or of equally long (nested) lists of numbers, into an array of shape (N, *event).
 
     Raises:
@@ -105,7 +105,7 @@ def as_array(column: Column, name: str) -> Array:
     return (values.astype(str) if values.dtype == object else values).reshape(shape)
 
 
-def as_vectors(table: Table, names: Sequence[str]) -> Array:
+def as_vectors(table: ArrowTable, names: Sequence[str]) -> Array:
     """Turn one column of arrays into an array of shape (N, *event), or several of numbers into one of shape (N, columns)."""
     if len(names) == 1:
         values = as_array(table.column(names[0]), names[0])
@@ -113,7 +113,7 @@ def as_vectors(table: Table, names: Sequence[str]) -> Array:
     return np.stack([as_array(table.column(name), name) for name in names], 1)
 
 
-def as_images(table: Table, name: str, geometry: Geometry) -> Pixels:
+def as_images(table: ArrowTable, name: str, geometry: Geometry) -> Pixels:
     """Decode a column of encoded images, by one thread for each core: 8-bit, shape (N, C, H, W).
 
     Raises:
@@ -131,7 +131,7 @@ def as_images(table: Table, name: str, geometry: Geometry) -> Pixels:
     return np.concatenate([pixels for pixels, _ in done])
 
 
-def blobs(column: Column) -> list[bytes]:
+def blobs(column: ArrowColumn) -> list[bytes]:
     """Return the encoded images of a column.
 
     Raises:

@@ -112,7 +112,7 @@ def _read_list(path: Path) -> tuple[list[str], dict[str, list[str]]]:
 def _part(values: list[str], path: Path) -> str:
     if len(values) != 1 or values[0] not in ("0", "1", "2"):
         raise DataError(
-            f"`{path}` gives a file the partition {' '.join(values)!r}; it is 0, 1 or 2. Take a fresh copy."
+            f"`{path}` gives a file the partition {' '.join(values)!r}; it must be 0, 1 or 2. Take a fresh copy."
         )
     return PARTS[int(values[0])]
 

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from vaekit.data.arrow import Convert, Layout, Table, as_array, as_images, as_vectors, blob, blobs, layout
+from vaekit.data.arrow import ArrowTable, Convert, Layout, as_array, as_images, as_vectors, blob, blobs, layout
 from vaekit.data.cache import decode_once
 from vaekit.data.images import SPLIT_FOLDERS, cut, survey
 from vaekit.data.parquet import ParquetRows, Shards
@@ -167,7 +167,7 @@ class Encoded:
         return BytesIO(self.images[i])
 
 
-def _table(rows: Any, columns: Sequence[str]) -> Table:
+def _table(rows: Any, columns: Sequence[str]) -> ArrowTable:
     """Return columns of a `datasets.Dataset` as a pyarrow.Table."""
     return rows.select_columns(list(columns)).with_format("arrow")[:]
 

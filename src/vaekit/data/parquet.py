@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.data.arrow import Convert, Table, as_array, is_encoded
+from vaekit.data.arrow import ArrowTable, Convert, as_array, is_encoded
 from vaekit.data.rows import Indices, Rows
 from vaekit.data.source import Array
 from vaekit.errors import DataError
@@ -56,7 +56,7 @@ class Shards:
         """Where the row groups begin, and the number of rows; shape (groups + 1,)."""
         return np.concatenate([[0], np.cumsum([rows for *_, rows in self.groups], dtype=np.int64)])
 
-    def read(self, group: int, columns: Sequence[str]) -> Table:
+    def read(self, group: int, columns: Sequence[str]) -> ArrowTable:
         """Read columns of a row group.
 
         Raises:
@@ -93,7 +93,7 @@ class ParquetRows(Rows):
         self.event_shape, self.dtype = event_shape, dtype
         self.bounds = shards.bounds
         self.shape = (int(self.bounds[-1]), *event_shape)
-        self._held: tuple[int, Table] = (-1, None)
+        self._held: tuple[int, ArrowTable] = (-1, None)
 
     def take(self, rows: Indices) -> Array:
         first = np.searchsorted(rows, self.bounds)
@@ -103,7 +103,7 @@ class ParquetRows(Rows):
             taken.append(self.convert(self._group(int(group)).take(within)).astype(self.dtype, copy=False))
         return np.concatenate(taken)
 
-    def _group(self, group: int) -> Table:
+    def _group(self, group: int) -> ArrowTable:
         """Read a row group, or return it if it is the one that was read last."""
         held = self._held
         if held[0] != group:

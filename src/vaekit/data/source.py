@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vaekit.data.units import Units
     from vaekit.likelihoods.columns import Column
 
+from vaekit.arguments import require_count
 from vaekit.errors import ConfigError
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -62,12 +63,12 @@ class Decoding:
         sides = self.size if isinstance(self.size, tuple) else (self.size, self.size)
         counts = [("crop", self.crop), ("workers", self.workers), *(("size", side) for side in sides)]
         for name, count in counts:
-            if count is not None and count < 1:
-                raise ConfigError(f"`{name}` of Decoding is {count}; it is at least 1.")
+            if count is not None:
+                require_count(self, name, count)
         if len(sides) != 2 or self.channels not in (None, 1, 3):
             raise ConfigError(
-                f"Decoding has `size` {self.size} and `channels` {self.channels}; a size is a side or (height, width), and "
-                f"channels are 1 (grey) or 3 (colour)."
+                f"Decoding has `size` {self.size} and `channels` {self.channels}; a size must be a side or (height, width), and "
+                f"channels must be 1 (grey) or 3 (colour)."
             )
 
     def settled(self, shape: tuple[int, ...]) -> Decoding:

@@ -79,7 +79,7 @@ def split_rows(rows: int, fractions: Mapping[str, float], seed: int) -> dict[str
     """
     for part, fraction in fractions.items():
         if not 0 <= fraction < 1:
-            raise ConfigError(f"`{part}` is {fraction:g}; it is a fraction of the rows, in [0, 1).")
+            raise ConfigError(f"`{part}` is {fraction:g}; it must be a fraction of the rows, at least 0 and below 1.")
     counts = {part: max(round(fraction * rows), int(fraction > 0)) for part, fraction in fractions.items()}
     if sum(counts.values()) >= rows:
         wanted = ", ".join(f"{count} for {part}" for part, count in counts.items())

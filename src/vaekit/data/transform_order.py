@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vaekit.data.facts import Facts
-from vaekit.data.transforms import Transform
+from vaekit.data.transforms import Threshold, Transform
 from vaekit.errors import ConfigError
 
 
@@ -26,11 +26,16 @@ def check_order(transforms: Sequence[Transform], facts: Facts) -> None:
 
 
 def _check_range(transform: Transform, facts: Facts, is_unit: bool) -> None:
-    """Refuse a transform of images for vectors, and drawing bits by values that are no probabilities."""
+    """Refuse a transform of images for vectors, one threshold for all values, and drawing bits by what is no probability."""
     name = type(transform).__name__
     if transform.for_images and not facts.is_image:
         raise ConfigError(
             f"{name} is for images, (channels, height, width), but an event has shape {facts.event_shape}."
+        )
+    if isinstance(transform, Threshold) and is_unit and not 0 < transform.at <= 1:
+        raise ConfigError(
+            f"`at` of Threshold is {transform.at:g}, and all values, which lie in [0, 1] there, would become "
+            f"{int(transform.at <= 0)}. Choose one above 0 and at most 1."
         )
     if transform.binary and transform.random and not transform.once and not is_unit:
         raise ConfigError(

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vaekit.arguments import require_count, require_number
 from vaekit.errors import ConfigError, DataError, ShapeError
 from vaekit.likelihoods.columns import Column, Positive, Real
 from vaekit.shapes import numel
@@ -123,6 +124,9 @@ class Threshold(Transform):
     at: float = 0.5
     binary = True
 
+    def __post_init__(self) -> None:
+        require_number(self, "at", self.at)
+
     def __call__(self, x: Tensor) -> Tensor:
         return (x >= self.at).to(x.dtype)
 
@@ -147,6 +151,9 @@ class Dequantize(Transform):
     keeps_grid = False
     keeps_range = True
     dequantizes = True
+
+    def __post_init__(self) -> None:
+        require_count(self, "levels", self.levels, least=2)
 
     def __call__(self, x: Tensor) -> Tensor:
         return torch.rand_like(x).add_(x, alpha=self.levels - 1).div_(self.levels)
@@ -259,6 +266,9 @@ class HorizontalFlip(Transform):
     for_images = True
     keeps_range = True
 
+    def __post_init__(self) -> None:
+        require_number(self, "probability", self.probability, least=0, most=1)
+
     def __call__(self, x: Tensor) -> Tensor:
         flipped = torch.rand(len(x), *(1,) * (x.ndim - 1), device=x.device) < self.probability
         return torch.where(flipped, x.flip(-1), x)
@@ -276,6 +286,9 @@ class CenterCrop(Transform):
     once = True
     for_images = True
     keeps_range = True
+
+    def __post_init__(self) -> None:
+        require_count(self, "size", self.size)
 
     def __call__(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
@@ -300,6 +313,15 @@ class Resize(Transform):
     for_images = True
     keeps_range = True
 
+    def __post_init__(self) -> None:
+        for side in self._sides:
+            require_count(self, "size", side)
+        if len(self._sides) != 2:
+            raise ConfigError(f"`size` of Resize is {self.size}; it must be a side or (height, width).")
+
+    @property
+    def _sides(self) -> tuple[int, ...]:
+        return tuple(self.size) if isinstance(self.size, Sequence) else (self.size, self.size)
+
     def __call__(self, x: Tensor) -> Tensor:
-        size = (self.size, self.size) if isinstance(self.size, int) else tuple(self.size)
-        return F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+        return F.interpolate(x, size=self._sides, mode="bilinear", antialias=True, align_corners=False)

@@ -134,7 +134,7 @@ class StudentT(LocationScale):
     Arguments:
         loc: :math:`\mu`, shape (*B, *event) or what broadcasts to it.
         log_scale: s, shape (*B, *event) or what broadcasts to it.
-        log_freedom: :math:`\log \nu`, shape (*B, *event) or what broadcasts to it.
+        log_df: :math:`\log \nu`, shape (*B, *event) or what broadcasts to it.
         event_dim: how many of the last dimensions make one event.
         validate_args: whether to check parameters and values.
 
@@ -143,30 +143,30 @@ class StudentT(LocationScale):
         tensor(-2.2895)
     """
 
-    arg_constraints = {**LocationScale.arg_constraints, "log_freedom": constraints.real}
+    arg_constraints = {**LocationScale.arg_constraints, "log_df": constraints.real}
 
     def __init__(
-        self, loc: Tensor, log_scale: Tensor, log_freedom: Tensor, event_dim: int, validate_args: bool | None = None
+        self, loc: Tensor, log_scale: Tensor, log_df: Tensor, event_dim: int, validate_args: bool | None = None
     ) -> None:
-        self.log_freedom = log_freedom
+        self.log_df = log_df
         super().__init__(loc, log_scale, event_dim, validate_args)
 
     @property
-    def freedom(self) -> Tensor:
-        return self.log_freedom.exp()
+    def df(self) -> Tensor:
+        return self.log_df.exp()
 
     @property
     def variance(self) -> Tensor:
-        ratio = self.freedom / (self.freedom - 2).clamp(min=0)
+        ratio = self.df / (self.df - 2).clamp(min=0)
         return self._full(ratio * (2 * self.log_scale).exp())
 
     def _standard_log_density(self, z: Tensor) -> Tensor:
-        half = self.freedom / 2
-        constant = -log_beta(half, torch.full_like(half, 0.5)) - 0.5 * self.log_freedom
-        return constant - (half + 0.5) * torch.log1p(z.square() / self.freedom)
+        half = self.df / 2
+        constant = -log_beta(half, torch.full_like(half, 0.5)) - 0.5 * self.log_df
+        return constant - (half + 0.5) * torch.log1p(z.square() / self.df)
 
     def _standard_draw(self, shape: torch.Size) -> Tensor:
-        draws: Tensor = TorchStudentT(self.freedom.expand(shape), validate_args=False).sample()
+        draws: Tensor = TorchStudentT(self.df.expand(shape), validate_args=False).sample()
         return draws
 
 

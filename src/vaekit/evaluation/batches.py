@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaekit.arguments import require_values
+from vaekit.arguments import require_tensor, require_values
 from vaekit.conditional import unvalidated
 from vaekit.errors import ConfigError, DataError
 from vaekit.memory import kept_memory
@@ -67,8 +67,9 @@ def unpacked(
     for batch in batches:
         room = None if limit is None else limit - rows
         parts = (batch,) if isinstance(batch, Tensor) else batch
-        for i, part in enumerate(parts):
-            require_values("context" if i else name, part)
+        require_values(name, parts[0])
+        for part in parts[1:]:
+            require_tensor("context", part)
         given = tuple(part[:room].to(model.step.device) for part in parts)
         if not len(given[0]):
             continue

@@ -20,6 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vaekit.arguments import require_count
+from vaekit.defaults import SAMPLES
 from vaekit.errors import ConfigError, NonFiniteError
 from vaekit.evaluation.batches import Batches, inference, unpacked
 from vaekit.evaluation.moments import Moments
@@ -107,8 +109,7 @@ def estimate(model: VAE, x: Tensor, *context: Tensor, samples: int, chunk: int) 
     Few examples with many samples are passed at once, so that the encoder's share of the work is small.
     """
     for name, count in (("samples", samples), ("chunk", chunk)):
-        if count < 1:
-            raise ConfigError(f"`{name}` is {count}; it is at least 1.")
+        require_count("", name, count)
     chunk = min(chunk, samples)
     budget = ON_PROCESSOR if x.device.type == "cpu" else ON_ACCELERATOR
     rows = max(1, budget // (chunk * x[0].numel()))
@@ -139,7 +140,7 @@ def evaluate(
     model: VAE,
     batches: Batches,
     *,
-    samples: int = 128,
+    samples: int = SAMPLES,
     chunk: int = 64,
     bits_offset: float | None = None,
     units_offset: float = 0.0,

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vaekit.arguments import require_number
 from vaekit.distributions import DiagonalNormal, OneHotCategoricals
 from vaekit.errors import ConfigError, DataError
 from vaekit.evaluation.batches import Batches, inference, unpacked
@@ -221,8 +222,10 @@ def holes(
         seed: of all draws.
 
     Raises:
+        ConfigError: if `level` is no share.
         DataError: if there are too few held-out examples for the quantile.
     """
+    require_number("holes", "level", level, above=0, most=1)
     aggregate = aggregate_posterior(model, reference, limit=limit, seed=seed)
     drawn, prior = [], []
     with inference(model, seed):

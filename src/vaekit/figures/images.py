@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from vaekit.arguments import require_count
 from vaekit.evaluation.batches import inference
 from vaekit.evaluation.representation import knows_mean
 from vaekit.figures.canvas import Image, Shown, as_given, grid, pixels
@@ -104,6 +105,7 @@ def samples(
 
 def generated(model: VAE, *context: Tensor, count: int, mean: bool = True, seed: int = 0) -> Tensor:
     """Draw data from the model, shape (N, *event): `count` examples, or one for each row of the context."""
+    require_count("", "count", count)
     with inference(model, seed):
         z = model.prior(*context).sample(() if context else (count,))
         if mean:

@@ -54,7 +54,7 @@ class Likelihood(Conditional):
         return self.outside_support(x)
 
     def outside_support(self, x: Tensor) -> str | None:
-        """Say the same of finite values."""
+        """Say in one clause why finite values, shape (N, *event), lie outside the support, and the way out; None if they do not."""
         return None
 
     def check(self, x: Tensor) -> None:

@@ -90,14 +90,14 @@ class StudentT(Likelihood):
         network: maps z, shape (N, D), to the locations, and to one number an element for each `ElementScale`.
         event_shape: the shape of one example.
         scale: how :math:`\sigma` is found; a number stands for `FixedScale`, None for `SharedScale`.
-        freedom: how the degrees of freedom :math:`\nu` are found, likewise; None for `SharedScale(4.0)`.
+        df: how the degrees of freedom :math:`\nu` are found, likewise; None for `SharedScale(4.0)`.
 
     Raises:
         ConfigError: for `OptimalScale`: the best values have no closed form.
 
     Example:
         >>> import torch
-        >>> StudentT(nn.Linear(2, 3), 3, freedom=5.0)(torch.zeros(5, 2)).log_prob(torch.zeros(5, 3)).shape
+        >>> StudentT(nn.Linear(2, 3), 3, df=5.0)(torch.zeros(5, 2)).log_prob(torch.zeros(5, 3)).shape
         torch.Size([5])
     """
 
@@ -106,14 +106,14 @@ class StudentT(Likelihood):
         network: nn.Module,
         event_shape: int | Sequence[int],
         scale: Scale | float | None = None,
-        freedom: Scale | float | None = None,
+        df: Scale | float | None = None,
     ) -> None:
         super().__init__(network, event_shape)
         self.scale = as_scale(scale, SharedScale(), "StudentT")
-        self.freedom = as_scale(freedom, SharedScale(4.0), "StudentT")
-        self.parameters_per_element = 1 + self.scale.parameters_per_element + self.freedom.parameters_per_element
+        self.df = as_scale(df, SharedScale(4.0), "StudentT")
+        self.parameters_per_element = 1 + self.scale.parameters_per_element + self.df.parameters_per_element
 
     def forward(self, *given: Tensor) -> distributions.StudentT:
         loc, *raw = self.parameters_given(*given)
-        log_scale, log_freedom = logarithms(raw, self.scale, self.freedom)
-        return distributions.StudentT(loc, log_scale, log_freedom, len(self.event_shape), self.validate_args)
+        log_scale, log_df = logarithms(raw, self.scale, self.df)
+        return distributions.StudentT(loc, log_scale, log_df, len(self.event_shape), self.validate_args)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from vaekit.arguments import require_object
+from vaekit.arguments import require_count, require_object
 from vaekit.batch_mean import batch_mean
 from vaekit.distributions import LocationScale
 from vaekit.distributions.special import bounded
@@ -158,8 +158,7 @@ class OptimalScale(Scale):
 
     def __init__(self, memory: int = 20) -> None:
         super().__init__()
-        if memory < 1:
-            raise ConfigError(f"`memory` of OptimalScale is {memory}; it is a number of batches, at least 1.")
+        require_count(self, "memory", memory)
         self.memory, self.power = memory, 1
         self.register_buffer("moment", torch.zeros(()))
         self.register_buffer("weight", torch.zeros(()))

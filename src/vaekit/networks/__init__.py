@@ -3,7 +3,7 @@
 from vaekit.networks.convolutional import ConvDecoder, ConvEncoder
 from vaekit.networks.corruption import Corrupted, Corruption, GaussianNoise, Masking, SaltAndPepper
 from vaekit.networks.mlp import MLP
-from vaekit.networks.normalisation import GroupNorm
+from vaekit.networks.normalization import GroupNorm
 from vaekit.networks.residual import ResidualDecoder, ResidualEncoder
 from vaekit.networks.symlog import Symlog
 

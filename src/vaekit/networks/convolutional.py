@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from vaekit.networks.pyramid import Activation, Decoder, Encoder, Levels, Normalisation
+from vaekit.networks.pyramid import Activation, Decoder, Encoder, Normalization, PyramidLevels
 from vaekit.shapes import Shape
 
 
@@ -18,7 +18,7 @@ class ConvEncoder(Encoder):
         outputs: how many numbers an image is mapped to.
         channels: of the levels, from the image inwards; there is one halving a level.
         kernel: of the convolutions.
-        normalisation: makes the normalisation of a number of channels, such as `nn.BatchNorm2d` or `GroupNorm`.
+        normalization: makes the normalisation of a number of channels, such as `nn.BatchNorm2d` or `GroupNorm`.
         activation: makes the activation module.
         context: the total width of further inputs, which are spread over the image as channels.
 
@@ -28,7 +28,7 @@ class ConvEncoder(Encoder):
 
     Example:
         >>> import torch
-        >>> ConvEncoder((3, 33, 17), 8, normalisation=nn.BatchNorm2d)(torch.zeros(5, 3, 33, 17)).shape
+        >>> ConvEncoder((3, 33, 17), 8, normalization=nn.BatchNorm2d)(torch.zeros(5, 3, 33, 17)).shape
         torch.Size([5, 8])
     """
 
@@ -39,11 +39,11 @@ class ConvEncoder(Encoder):
         *,
         channels: Sequence[int] = (32, 64, 128),
         kernel: int = 3,
-        normalisation: Normalisation | None = None,
+        normalization: Normalization | None = None,
         activation: Activation = nn.ReLU,
         context: int = 0,
     ) -> None:
-        super().__init__(inputs, outputs, Levels(channels, kernel, normalisation, activation), context)
+        super().__init__(inputs, outputs, PyramidLevels(channels, kernel, normalization, activation), context)
 
 
 class ConvDecoder(Decoder):
@@ -54,7 +54,7 @@ class ConvDecoder(Decoder):
         outputs: the shape (channels, height, width) of one image, which is met exactly.
         channels: of the mirrored encoder's levels, from the image inwards; the decoder passes through them in reverse.
         kernel: of the transposed convolutions.
-        normalisation: makes the normalisation of a number of channels, such as `nn.BatchNorm2d` or `GroupNorm`.
+        normalization: makes the normalisation of a number of channels, such as `nn.BatchNorm2d` or `GroupNorm`.
         activation: makes the activation module.
         context: the total width of further inputs, which are concatenated with the vectors.
 
@@ -64,7 +64,7 @@ class ConvDecoder(Decoder):
 
     Example:
         >>> import torch
-        >>> ConvDecoder(8, (3, 33, 17), normalisation=nn.BatchNorm2d)(torch.zeros(5, 8)).shape
+        >>> ConvDecoder(8, (3, 33, 17), normalization=nn.BatchNorm2d)(torch.zeros(5, 8)).shape
         torch.Size([5, 3, 33, 17])
     """
 
@@ -75,8 +75,8 @@ class ConvDecoder(Decoder):
         *,
         channels: Sequence[int] = (32, 64, 128),
         kernel: int = 3,
-        normalisation: Normalisation | None = None,
+        normalization: Normalization | None = None,
         activation: Activation = nn.ReLU,
         context: int = 0,
     ) -> None:
-        super().__init__(inputs, outputs, Levels(channels, kernel, normalisation, activation), context)
+        super().__init__(inputs, outputs, PyramidLevels(channels, kernel, normalization, activation), context)

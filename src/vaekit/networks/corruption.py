@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from vaekit.errors import ConfigError
+from vaekit.arguments import require_number
 
 
 class Corruption(nn.Module, ABC):
@@ -31,8 +31,7 @@ class _Elementwise(Corruption):
 
     def __init__(self, probability: float = 0.05) -> None:
         super().__init__()
-        if not 0 <= probability <= 1:
-            raise ConfigError(f"`probability` of {type(self).__name__} is {probability}; it must lie between 0 and 1.")
+        require_number(self, "probability", probability, least=0, most=1)
         self.probability = probability
 
     def extra_repr(self) -> str:
@@ -71,6 +70,9 @@ class GaussianNoise(Corruption):
     Arguments:
         scale: its standard deviation, in the data's units.
 
+    Raises:
+        ConfigError: if it is negative or not finite.
+
     Example:
         >>> GaussianNoise(scale=0.0)(torch.ones(2))
         tensor([1., 1.])
@@ -78,6 +80,7 @@ class GaussianNoise(Corruption):
 
     def __init__(self, scale: float = 0.1) -> None:
         super().__init__()
+        require_number(self, "scale", scale, least=0)
         self.scale = scale
 
     def corrupt(self, x: Tensor) -> Tensor:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from vaekit.arguments import require_maker
 from vaekit.errors import ShapeError
+from vaekit.networks.inputs import checked, way_out
 from vaekit.networks.linear import Linear
 from vaekit.shapes import Shape, as_shape, numel
 
@@ -29,7 +32,8 @@ class MLP(nn.Module):
         context: the total width of further inputs.
 
     Raises:
-        ShapeError: in use, if the inputs have another total width.
+        ConfigError: if `activation` makes no module; in use, for inputs that are no floats of the weights' precision.
+        ShapeError: in use, if the inputs have another total width, or a context not one vector for each example.
 
     Example:
         >>> MLP(2, 400, (1, 28, 28))(torch.zeros(5, 2)).shape
@@ -48,6 +52,7 @@ class MLP(nn.Module):
         context: int = 0,
     ) -> None:
         super().__init__()
+        require_maker("activation", activation, "nn.ReLU")
         self.inputs, self.outputs, self.widths = inputs, outputs, widths
         self.hidden, self.activation, self.context = tuple(hidden), activation, context
         *between, last = map(as_shape, (outputs, *widths))
@@ -62,11 +67,13 @@ class MLP(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Map inputs, each of shape (B, ...), to shape (B, *output_shape)."""
-        x = inputs[0].flatten(1) if len(inputs) == 1 else torch.cat([i.flatten(1) for i in inputs], 1)
+        parts = [part.flatten(1) for part in checked(self, inputs, cast(Linear, self.layers[0]).weight)]
+        x = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
         if x.shape[1] != self.width:
             raise ShapeError(
                 f"MLP was built for {self.width} input features and got {x.shape[1]} (inputs of shape "
-                f"{[tuple(i.shape[1:]) for i in inputs]}). Give the data's width first, and the context's as `context`."
+                f"{[tuple(i.shape[1:]) for i in inputs]}). "
+                + way_out(self, inputs, "Give the data's width first, and the context's as `context`.")
             )
         output: Tensor = self.layers(x)
         return output if len(self.output_shape) == 1 else output.reshape(len(output), *self.output_shape)

@@ -17,17 +17,19 @@ from abc import ABC
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
+from vaekit.arguments import require_maker
 from vaekit.errors import ConfigError, ShapeError
+from vaekit.networks.inputs import checked, way_out
 from vaekit.networks.linear import Linear
 from vaekit.shapes import Shape, as_shape
 
 Activation: TypeAlias = Callable[[], nn.Module]
-Normalisation: TypeAlias = Callable[[int], nn.Module]
+Normalization: TypeAlias = Callable[[int], nn.Module]
 
 
 def image_shape(size: int | Sequence[int], owner: str) -> tuple[int, int, int]:
@@ -88,18 +90,18 @@ class Residual(nn.Module):
 
     Arguments:
         channels: of the map, which keeps its shape (N, channels, H, W).
-        normalisation: makes the normalisation of a number of channels; None for none.
+        normalization: makes the normalisation of a number of channels; None for none.
         activation: makes the activation module.
     """
 
-    def __init__(self, channels: int, normalisation: Normalisation | None, activation: Activation) -> None:
+    def __init__(self, channels: int, normalization: Normalization | None, activation: Activation) -> None:
         super().__init__()
-        self.channels, self.normalisation, self.activation = channels, normalisation, activation
+        self.channels, self.normalization, self.activation = channels, normalization, activation
         self.layers = nn.Sequential(*(layer for _ in range(2) for layer in self._step()))
 
     def _step(self) -> Iterator[nn.Module]:
-        if self.normalisation is not None:
-            yield self.normalisation(self.channels)
+        if self.normalization is not None:
+            yield self.normalization(self.channels)
         yield self.activation()
         yield nn.Conv2d(self.channels, self.channels, 3, padding=1)
 
@@ -109,23 +111,23 @@ class Residual(nn.Module):
 
 
 @dataclass(frozen=True)
-class Levels:
+class PyramidLevels:
     """What the levels of a pyramid are made of.
 
     Arguments:
         channels: of the levels, from the image inwards; there is one halving a level.
         kernel: of the convolutions that change the size.
-        normalisation: makes the normalisation of a number of channels; None for none.
+        normalization: makes the normalisation of a number of channels; None for none.
         activation: makes the activation module.
         blocks: how many residual blocks end every level.
 
     Raises:
-        ConfigError: if there is no level, or a number is out of range.
+        ConfigError: if there is no level, a number is out of range, or what is to make modules does not.
     """
 
     channels: Sequence[int]
     kernel: int
-    normalisation: Normalisation | None
+    normalization: Normalization | None
     activation: Activation
     blocks: int = 0
 
@@ -136,37 +138,42 @@ class Levels:
                 f"of images has at least one level, a kernel and channels of at least 1, and no negative number of blocks."
             )
 
+        require_maker("activation", self.activation, "nn.ReLU")
+        if self.normalization is not None:
+            require_maker("normalization", self.normalization, "nn.BatchNorm2d", 1)
+
     def layers(self, resize: nn.Conv2d | nn.ConvTranspose2d) -> Iterator[nn.Module]:
         """Yield the layers of one level, which starts with a change of size."""
         yield resize
-        if self.normalisation is not None:
-            yield self.normalisation(resize.out_channels)
+        if self.normalization is not None:
+            yield self.normalization(resize.out_channels)
         yield self.activation()
         for _ in range(self.blocks):
-            yield Residual(resize.out_channels, self.normalisation, self.activation)
+            yield Residual(resize.out_channels, self.normalization, self.activation)
 
 
 class Pyramid(nn.Module, ABC):
     """What encoders and decoders of images share: their settings and their answer to inputs of a wrong shape."""
 
-    def __init__(self, inputs: int | Shape, outputs: int | Shape, levels: Levels, context: int) -> None:
+    def __init__(self, inputs: int | Shape, outputs: int | Shape, levels: PyramidLevels, context: int) -> None:
         super().__init__()
         self.inputs, self.outputs, self.context = inputs, outputs, context
         self.channels, self.kernel = tuple(levels.channels), levels.kernel
-        self.normalisation, self.activation, self.blocks = levels.normalisation, levels.activation, levels.blocks
+        self.normalization, self.activation, self.blocks = levels.normalization, levels.activation, levels.blocks
 
     def refuse(self, inputs: Sequence[Tensor]) -> ShapeError:
         """Say that the inputs have other shapes than the network was built for."""
         return ShapeError(
             f"{type(self).__name__} was built with inputs={self.inputs} and context={self.context}, and got inputs of shape "
-            f"{[tuple(i.shape[1:]) for i in inputs]}. Build it for the data's shape and the context's total width."
+            f"{[tuple(i.shape[1:]) for i in inputs]}. "
+            + way_out(self, inputs, "Build it for the data's shape and the context's total width.")
         )
 
 
 class Encoder(Pyramid):
     """Maps images, shape (N, C, H, W), through the levels and a linear layer to vectors, shape (N, outputs)."""
 
-    def __init__(self, inputs: int | Shape, outputs: int, levels: Levels, context: int) -> None:
+    def __init__(self, inputs: int | Shape, outputs: int, levels: PyramidLevels, context: int) -> None:
         super().__init__(inputs, outputs, levels, context)
         depth, height, width = self.image = image_shape(inputs, type(self).__name__)
         h, w = halvings(height, width, len(self.channels), self.kernel)[-1]
@@ -180,7 +187,7 @@ class Encoder(Pyramid):
         Raises:
             ShapeError: if the images or the contexts have another shape than the network was built for.
         """
-        x, *context = inputs
+        x, *context = checked(self, inputs, cast(nn.Conv2d, self.levels[0]).weight)
         flat = [c.flatten(1) for c in context]
         if x.shape[1:] != self.image or sum(c.shape[1] for c in flat) != self.context:
             raise self.refuse(inputs)
@@ -192,7 +199,7 @@ class Encoder(Pyramid):
 class Decoder(Pyramid):
     """Maps vectors, shape (N, inputs), through a linear layer, the levels and a 3 x 3 convolution to images (N, *outputs)."""
 
-    def __init__(self, inputs: int, outputs: int | Shape, levels: Levels, context: int) -> None:
+    def __init__(self, inputs: int, outputs: int | Shape, levels: PyramidLevels, context: int) -> None:
         super().__init__(inputs, outputs, levels, context)
         depth, height, width = image_shape(outputs, type(self).__name__)
         sizes = halvings(height, width, len(self.channels), self.kernel)[::-1]
@@ -209,7 +216,7 @@ class Decoder(Pyramid):
         Raises:
             ShapeError: if the inputs have another total width than the network was built for.
         """
-        x = torch.cat([i.flatten(1) for i in inputs], 1)
+        x = torch.cat([part.flatten(1) for part in checked(self, inputs, self.stem.weight)], 1)
         if x.shape[1] != self.width:
             raise self.refuse(inputs)
         output: Tensor = self.levels(self.stem(x).unflatten(1, self.first))

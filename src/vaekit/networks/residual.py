@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from vaekit.networks.normalisation import GroupNorm
-from vaekit.networks.pyramid import Activation, Decoder, Encoder, Levels, Normalisation
+from vaekit.networks.normalization import GroupNorm
+from vaekit.networks.pyramid import Activation, Decoder, Encoder, Normalization, PyramidLevels
 from vaekit.shapes import Shape
 
 
@@ -20,7 +20,7 @@ class ResidualEncoder(Encoder):
         channels: of the levels, from the image inwards; there is one halving a level.
         blocks: how many residual blocks, of two 3 x 3 convolutions each, end every level.
         kernel: of the convolutions of stride 2.
-        normalisation: makes the normalisation of a number of channels; None for none.
+        normalization: makes the normalisation of a number of channels; None for none.
         activation: makes the activation module.
         context: the total width of further inputs, which are spread over the image as channels.
 
@@ -42,11 +42,11 @@ class ResidualEncoder(Encoder):
         channels: Sequence[int] = (32, 64, 128),
         blocks: int = 2,
         kernel: int = 3,
-        normalisation: Normalisation | None = GroupNorm,
+        normalization: Normalization | None = GroupNorm,
         activation: Activation = nn.SiLU,
         context: int = 0,
     ) -> None:
-        super().__init__(inputs, outputs, Levels(channels, kernel, normalisation, activation, blocks), context)
+        super().__init__(inputs, outputs, PyramidLevels(channels, kernel, normalization, activation, blocks), context)
 
 
 class ResidualDecoder(Decoder):
@@ -58,7 +58,7 @@ class ResidualDecoder(Decoder):
         channels: of the mirrored encoder's levels, from the image inwards; the decoder passes through them in reverse.
         blocks: how many residual blocks, of two 3 x 3 convolutions each, end every level.
         kernel: of the transposed convolutions.
-        normalisation: makes the normalisation of a number of channels; None for none.
+        normalization: makes the normalisation of a number of channels; None for none.
         activation: makes the activation module.
         context: the total width of further inputs, which are concatenated with the vectors.
 
@@ -80,8 +80,8 @@ class ResidualDecoder(Decoder):
         channels: Sequence[int] = (32, 64, 128),
         blocks: int = 2,
         kernel: int = 3,
-        normalisation: Normalisation | None = GroupNorm,
+        normalization: Normalization | None = GroupNorm,
         activation: Activation = nn.SiLU,
         context: int = 0,
     ) -> None:
-        super().__init__(inputs, outputs, Levels(channels, kernel, normalisation, activation, blocks), context)
+        super().__init__(inputs, outputs, PyramidLevels(channels, kernel, normalization, activation, blocks), context)

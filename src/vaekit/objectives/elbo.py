@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vaekit.arguments import require_number, require_samples
+from vaekit.arguments import require_count, require_number
 from vaekit.batch_mean import batch_mean
 from vaekit.divergences import divergence
 from vaekit.errors import ConfigError
@@ -59,7 +59,7 @@ class ELBO(Objective):
 
     def __post_init__(self) -> None:
         require_scheduled(self, "beta", self.beta, least=0)
-        require_samples(self, self.samples)
+        require_count(self, "samples", self.samples)
         require_number(self, "free_bits", self.free_bits, least=0, unit="nats per latent")
         if self.capacity is not None:
             require_scheduled(self, "capacity", self.capacity, least=0, unit="nats")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vaekit.arguments import require_samples
+from vaekit.arguments import require_count
 from vaekit.distributions import RelaxedCategoricals
 from vaekit.divergences import divergence
 from vaekit.errors import ConfigError
@@ -43,7 +43,7 @@ class IWAE(Objective):
     samples: int = 50
 
     def __post_init__(self) -> None:
-        require_samples(self, self.samples)
+        require_count(self, "samples", self.samples)
 
     @property
     def tightens_with_samples(self) -> bool:

@@ -21,6 +21,7 @@ from vaekit import figures as drawing
 from vaekit.data.dataset import Dataset
 from vaekit.data.reading import Openable
 from vaekit.data.source import Array
+from vaekit.defaults import SAMPLES
 from vaekit.errors import RunError
 from vaekit.evaluation import Evaluation, evaluate
 from vaekit.evaluation.scorable import scorable
@@ -107,7 +108,7 @@ class Run:
         self,
         split: str | None = None,
         *,
-        samples: int = 128,
+        samples: int = SAMPLES,
         seed: int = 0,
         progress: Callable[[int], None] | None = None,
     ) -> Evaluation:
@@ -164,7 +165,7 @@ class Run:
         """Encode and decode the rows of a split, in their order, shape (N, *event)."""
         return Use.of(self).reconstruct(split)
 
-    def score(self, split: str | None = None, *, samples: int = 128, seed: int = 0) -> dict[str, Any]:
+    def score(self, split: str | None = None, *, samples: int = SAMPLES, seed: int = 0) -> dict[str, Any]:
         """Score each row of a split, in nats, by importance sampling: columns for a table, as pandas.DataFrame takes them.
 
         Arguments:
@@ -232,7 +233,7 @@ class Run:
             split: whose examples the figures show.
         """
         folder, data = self.needs_folder(), self.needs_data()
-        evaluation = self._judgement(samples or 1) or self.evaluate(samples=samples or 128)
+        evaluation = self._judgement(samples or 1) or self.evaluate(samples=samples or SAMPLES)
         shown = f"weights: {self.weights}; figures: split {data.parts(split)[0]}"
         summary = "\n\n".join((data.describe(), shown, repr(self.model), repr(self.objective)))
         return write_report(

@@ -24,10 +24,10 @@ from torch.optim import Optimizer
 
 from vaekit.data.batches import Batch
 from vaekit.errors import ConfigError
+from vaekit.training.host_reads import HostReads
 from vaekit.training.meter import Kept, kept_of
 from vaekit.training.settings import Settings
 from vaekit.training.step import Step, accepts
-from vaekit.training.watching import HostReads
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -131,7 +131,7 @@ class Recording:
         return {**outputs, **copies}
 
 
-class Rates:
+class LearningRates:
     """The learning rates of an optimiser as tensors on the device, by which a schedule reaches recorded steps.
 
     The optimiser itself keeps numbers, which schedules change and checkpoints hold.
@@ -181,7 +181,7 @@ class GraphedStep:
     def __init__(self, step: Step, capture: Capture, say: Callable[[str], None], insists: bool = False) -> None:
         self.step, self.capture, self.say, self.insists = step, capture, say, insists
         self.device = step.strategy.root_device
-        self.rates = Rates(step.optimizer, self.device)
+        self.rates = LearningRates(step.optimizer, self.device)
         self.options: object = None
         self.renewed = 0
         self.seen: Counter[object] = Counter()

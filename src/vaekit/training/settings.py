@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from vaekit.arguments import require_count, require_number
 from vaekit.errors import ConfigError
 from vaekit.schedules import Schedule
 from vaekit.spec import target_of
@@ -91,27 +92,37 @@ class Settings:
             if isinstance(value, np.generic):
                 object.__setattr__(self, name, value.item())
         for name in ("epochs", "batch_size", "accumulate", "devices", "nodes", "log_every", "evaluate_every"):
-            value = getattr(self, name)
-            _require(isinstance(value, Integral) and int(value) >= 1, name, value, "a whole number, at least 1")
+            require_count("", name, getattr(self, name))
+        for name in ("test_every", "keep_best", "figures_every"):
+            require_count("", name, getattr(self, name), least=0)
+        require_number("", "save_minutes", self.save_minutes, least=0)
         _require_factory("optimizer", self.optimizer, "torch.optim.Adam")
         _require_factory("schedule", self.schedule, "torch.optim.lr_scheduler.CosineAnnealingLR")
         _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
         _require(self.matmul in (None, *PRODUCTS), "matmul", self.matmul, f"one of {', '.join(PRODUCTS)}, or None")
-        _require(0 <= self.seed < 2**48, "seed", self.seed, "a whole number from 0 to 2^48 - 1")
-        made = _class_of(self.schedule)
-        alone = not issubclass(made, torch.optim.lr_scheduler.ReduceLROnPlateau)
-        _require(alone, "schedule", made.__name__, "one that is advanced without a measured value")
-        for name in ("test_every", "keep_best", "figures_every", "save_minutes"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
-        _require(self.clip is None or self.clip > 0, "clip", self.clip, "a positive norm, or None")
-        _require(self.ema is None or 0 < self.ema < 1, "ema", self.ema, "a decay between 0 and 1, or None")
-        _require(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1, or None")
+        is_seed = isinstance(self.seed, Integral) and 0 <= int(self.seed) < 2**48
+        _require(is_seed, "seed", self.seed, "a whole number from 0 to 2^48 - 1")
+        _refuse_measuring(self.schedule)
+        for name in ("clip", "ema"):
+            if getattr(self, name) is not None:
+                require_number("", name, getattr(self, name), above=0, otherwise=", or None")
+        _require(self.ema is None or self.ema < 1, "ema", self.ema, "a decay between 0 and 1, or None")
+        if self.patience is not None:
+            require_count("", "patience", self.patience)
 
 
 def _class_of(factory: Callable[..., object] | None) -> type:
     """Return the class that a factory makes objects of, as far as it says so."""
     target = None if factory is None else target_of(factory)
     return target if isinstance(target, type) else object
+
+
+def _refuse_measuring(schedule: Callable[..., object] | None) -> None:
+    """Refuse a schedule that is advanced by a measured value."""
+    if issubclass(made := _class_of(schedule), torch.optim.lr_scheduler.ReduceLROnPlateau):
+        raise ConfigError(
+            f"`schedule` is {made.__name__}, which needs a measured value at each step; choose one that does not."
+        )
 
 
 def _require_factory(name: str, value: object, example: str) -> None:
