@@ -137,14 +137,6 @@ def test_report_writes_figures_and_a_page(home: Path, tmp_path: Path) -> None:
     assert "`--limit` is 0" in refused("report", tmp_path / "run", "--limit=0")
 
 
-def test_the_seed_of_a_judgement_leaves_the_noise_of_the_data() -> None:
-    data = vk.data.open(np.full((40, 6), 128, np.uint8), transforms=[vk.data.Binarize()])
-    posterior = vk.posteriors.Delta(vk.networks.MLP(6, 2))
-    model = vk.VAE(vk.priors.StandardNormal(2), posterior, vk.likelihoods.Bernoulli(vk.networks.MLP(2, 6), 6))
-    run = vk.Run(model, vk.objectives.ELBO(), data, None)
-    assert run.evaluate(seed=0).distortion == run.evaluate(seed=1).distortion
-
-
 def judgement(run: Path) -> dict[str, Any]:
     """Read what is kept of the newest judgement."""
     told: dict[str, Any] = json.loads((run / "evaluation.json").read_text())

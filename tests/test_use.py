@@ -117,3 +117,11 @@ def test_a_report_keeps_the_better_judgement(tmp_path: Path) -> None:
         run.report(samples=samples, limit=4)
         assert run.evaluation is not None
         assert run.evaluation.samples == kept
+
+
+def test_the_seed_of_a_judgement_leaves_the_noise_of_the_data() -> None:
+    data = vk.data.open(np.full((40, 6), 128, np.uint8), transforms=[vk.data.Binarize()])
+    posterior = vk.posteriors.Delta(vk.networks.MLP(6, 2))
+    model = vk.VAE(vk.priors.StandardNormal(2), posterior, vk.likelihoods.Bernoulli(vk.networks.MLP(2, 6), 6))
+    run = vk.Run(model, vk.objectives.ELBO(), data, None)
+    assert run.evaluate(seed=0).distortion == run.evaluate(seed=1).distortion

@@ -41,7 +41,7 @@ from vaekit.training.saving import CHECKPOINTS, weights
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from vaekit.training.loop import AfterEpoch
+    from vaekit.training.loop import AfterEpoch, Trainer
 
 
 def fit(
@@ -64,8 +64,7 @@ def fit(
         run: the folder that keeps the run; None keeps nothing on disk.
         resume: continue the run in that folder from its last checkpoint, bit for bit as if it had not stopped; None does so
             if the folder holds a run, and else starts one.
-        config: what the run's `config.yaml` holds, as the flags of a command; if absent, the settings and descriptions of what
-            is fitted.
+        config: what the run's `config.yaml` holds, as the flags of a command; if absent, the settings and the parts.
         after_epoch: called after every epoch, once it is saved, with its number from 1 and the averages of each split, as
             `{"train": {"loss": ..., "bound": ...}, "validation": ...}`; training stops where it returns True.
         settings: the fields of `vaekit.training.Settings`: epochs, batch_size, seed, optimizer, clip, precision, ...
@@ -84,8 +83,7 @@ def fit(
 
     refuse_classes(model, objective)
     objective, chosen = ELBO() if objective is None else objective, make_settings(settings)
-    opened = _opened(data)
-    dataset = opened.prepared_for(scorer(model, *opened.train.first_context()))
+    dataset = _opened(data, model)
     check_fits(model, objective, dataset, chosen)
     folder = Path(run) if run is not None else None
     with Claim(folder) as claim, torch.random.fork_rng([]):
@@ -97,39 +95,40 @@ def fit(
         try:
             if not place.resumes:
                 by_first(fabric, keep)
-            trainer = Trainer(model, objective, dataset, chosen, folder, place.resumes, fabric, after_epoch=after_epoch)
-            begun = trainer.taken
+            trainer = Trainer(model, objective, dataset, chosen, folder, place.resumes, fabric)
+            trainer.after_epoch, begun = after_epoch, trainer.taken
             if place.resumes and trainer.progress.epoch < chosen.epochs:
                 by_first(fabric, keep)
             progress = trainer.run()
         except Exception as error:
             _refuse_start(error, place, 0 if trainer is None else trainer.taken)
             raise
-        result = Run(model, objective, dataset, folder, progress, trainer.taken - begun)
-        result.held = {} if folder else {name: history(rows) for name, rows in trainer.recorder.held.items()}
-        trainer.finish()
-        _take_best(result, fabric, trainer.saver.held)
-    return result
+        return _finished(trainer, Run(model, objective, dataset, folder, progress, trainer.taken - begun))
 
 
-def _opened(data: Openable | Dataset | None) -> Dataset:
-    """Open data, unless it is open."""
+def _opened(data: Openable | Dataset | None, model: VAE) -> Dataset:
+    """Open data, unless it is open, and prepare it for a model's likelihood."""
     if data is None:
         raise ConfigError(
             "`data` is not given. Give what the model is to be fitted to: data=..., an array, a path or a name."
         )
-    return data if isinstance(data, Dataset) else data_room.open(data)
+    opened = data if isinstance(data, Dataset) else data_room.open(data)
+    return opened.prepared_for(scorer(model, *opened.train.first_context()))
 
 
-def _take_best(run: Run, fabric: Fabric, held: Mapping[str, Mapping[str, Tensor]]) -> None:
+def _finished(trainer: Trainer, run: Run) -> Run:
     """Leave the model in evaluation mode, with the best weights where training came to its end: from the folder, or held."""
-    progress = run.progress
-    if progress and progress.best and progress.interrupted is None:
+    if run.folder is None:
+        run.held = {name: history(rows) for name, rows in trainer.recorder.held.items()}
+    trainer.finish()
+    progress = trainer.progress
+    if progress.best and progress.interrupted is None:
         best = progress.best[0][1]
-        kept = held[best] if run.folder is None else _read_best(run.folder, best, fabric)
+        kept = trainer.saver.held[best] if run.folder is None else _read_best(run.folder, best, trainer.fabric)
         take_weights(run, kept, best)
     run.checkpoint_step = run.step
     run.model.eval()
+    return run
 
 
 def _read_best(folder: Path, name: str, fabric: Fabric) -> dict[str, Tensor]:

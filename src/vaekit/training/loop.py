@@ -56,9 +56,13 @@ class Trainer:
         resume: continue from the folder's last checkpoint.
         fabric: what was launched for these settings already; absent, it is launched here.
         capture: records whole steps; absent, as CUDA graphs where the settings allow it.
+
+    Attributes:
         after_epoch: called by the first process after every epoch, once it is saved, with its number from 1 and the averages
             of each split; training stops where it returns True.
     """
+
+    after_epoch: AfterEpoch | None = None
 
     def __init__(
         self,
@@ -70,9 +74,8 @@ class Trainer:
         resume: bool = False,
         fabric: Fabric | None = None,
         capture: Capture | None = None,
-        after_epoch: AfterEpoch | None = None,
     ) -> None:
-        self.settings, self.data, self.given, self.after_epoch = settings, data, model, after_epoch
+        self.settings, self.data, self.given = settings, data, model
         self.fabric = fabric or make_fabric(settings)
         self.strategy, self.device = self.fabric.strategy, self.fabric.device
         self.model = model = copy.deepcopy(model) if isinstance(self.strategy, ShardedStrategy) else model
