@@ -60,11 +60,18 @@ def test_what_is_public_is_named_by_its_room() -> None:
     assert described["init_args"]["network"]["class_path"] == "vaekit.networks.MLP"
 
 
+def test_widths_of_a_perceptron_are_described_by_what_they_are() -> None:
+    networks = vk.networks.MLP(9, 8, (1, 7), (1, 2, 2)), vk.networks.MLP(9, (1, 2, 2), hidden=(8, 7))
+    described = [spec.describe(network) for network in networks]
+    assert described[0] == described[1]
+    assert described[0]["init_args"]["outputs"] == [1, 2, 2]
+
+
 def test_a_module_that_two_parts_share_is_shared_again() -> None:
     shared = Remembers(3)
-    pair = nn.Sequential(shared, nn.Sequential(shared), Remembers(3))
-    first, (second,), other = spec.build(yaml.safe_load(yaml.safe_dump(spec.describe(pair))))
-    assert first is second
+    pair = nn.Sequential(shared, shared, nn.Sequential(shared), Remembers(3))
+    first, second, (third,), other = spec.build(yaml.safe_load(yaml.safe_dump(spec.describe(pair))))
+    assert first is second is third
     assert first is not other
 
 
@@ -97,8 +104,8 @@ def test_a_module_that_keeps_its_argument_nowhere_is_refused_by_name() -> None:
 
 
 def test_tied_weights_are_noticed() -> None:
-    shared = nn.Linear(3, 3)
-    tied = nn.Sequential(shared, shared)
+    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
     assert not spec.rebuilt(tied, spec.describe(tied))
 
 
