@@ -60,13 +60,6 @@ def test_what_is_public_is_named_by_its_room() -> None:
     assert described["init_args"]["network"]["class_path"] == "vaekit.networks.MLP"
 
 
-def test_widths_of_a_perceptron_are_described_by_what_they_are() -> None:
-    networks = vk.networks.MLP(9, 8, (1, 7), (1, 2, 2)), vk.networks.MLP(9, (1, 2, 2), hidden=(8, 7))
-    described = [spec.describe(network) for network in networks]
-    assert described[0] == described[1]
-    assert described[0]["init_args"]["outputs"] == [1, 2, 2]
-
-
 def test_a_module_that_two_parts_share_is_shared_again() -> None:
     shared = Remembers(3)
     pair = nn.Sequential(shared, shared, nn.Sequential(shared), Remembers(3))

@@ -4,7 +4,7 @@ An object is described by the dotted path of its class and by its constructor's 
 of the same name (the convention of scikit-learn, which `torch.nn` follows too):
 
     class_path: vaekit.posteriors.DiagonalNormal
-    init_args: {network: {class_path: vaekit.networks.MLP, init_args: {inputs: 784, outputs: 32, hidden: [400]}}}
+    init_args: {network: {class_path: vaekit.networks.MLP, init_args: {inputs: 784, outputs: 400}, args: [32]}}
 
 Building imports the named classes and calls them. It builds modules and dataclasses, and nothing else. A module that two parts
 share is described once: both hold the same mapping, which YAML writes as an anchor and an alias, and which is built once.

@@ -31,10 +31,6 @@ class MLP(nn.Module):
         initial_deviation: start all weights and biases as normal noise of this deviation; None leaves torch's own start.
         context: the total width of further inputs.
 
-    Attributes:
-        hidden: all widths between the inputs and the last.
-        outputs: the last width, or shape.
-
     Raises:
         ConfigError: if `activation` makes no module; in use, for inputs that are no floats of the weights' precision.
         ShapeError: in use, if the inputs have another total width, or a context not one vector for each example.
@@ -57,12 +53,12 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         require_maker("activation", activation, "nn.ReLU")
-        *between, last = outputs, *widths
-        self.inputs, self.hidden, self.outputs = inputs, (*map(numel, between), *hidden), last
-        self.activation, self.context = activation, context
-        self.width, self.output_shape = numel(inputs) + context, as_shape(last)
+        self.inputs, self.outputs, self.widths = inputs, outputs, widths
+        self.hidden, self.activation, self.context = tuple(hidden), activation, context
+        *between, last = map(as_shape, (outputs, *widths))
+        self.width, self.output_shape = numel(inputs) + context, last
         self.output_activation, self.initial_deviation = output_activation, initial_deviation
-        self.layers = nn.Sequential(*_layers([self.width, *self.hidden, numel(last)], activation))
+        self.layers = nn.Sequential(*_layers([self.width, *map(numel, between), *hidden, numel(last)], activation))
         if output_activation is not None:
             self.layers.append(output_activation())
         if initial_deviation is not None:
