@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 from shell import LAST
-from tiny import QUIET, fitted, same, tiny_data, tiny_model
+from tiny import LATENT, QUIET, fitted, same, tiny_data, tiny_model
 from torch import Tensor
 
 import vaekit as vk
@@ -346,6 +346,16 @@ def test_a_run_fitted_in_python_finds_its_data_from_another_folder(
     again = vk.load("../fitted/run").needs_data()
     assert np.array_equal(again.train.x, data.train.x)
     assert main(["fit", "--config", "../fitted/run/config.yaml", "--epochs", "1", "--samples", "0"]) == 0
+
+
+def test_a_network_of_named_arguments_alone_is_fitted_again_from_the_command_line(tmp_path: Path) -> None:
+    network = vk.networks.ConvEncoder((1, 8, 8), 2 * LATENT, channels=(4,))
+    decoder = vk.likelihoods.Bernoulli(vk.networks.MLP(LATENT, (1, 8, 8), hidden=(5,)), (1, 8, 8))
+    model = tiny_model(posterior=vk.posteriors.DiagonalNormal(network), likelihood=decoder)
+    run = vk.fit(model, data="digits", run=tmp_path / "run", epochs=1, **{**QUIET, "batch_size": 512})
+    flags = ["--config", str(tmp_path / "run" / "config.yaml"), "--run", str(tmp_path / "again"), "--samples", "0"]
+    assert main(["fit", *flags]) == 0
+    assert repr(vk.load(tmp_path / "again").model) == repr(run.model)
 
 
 def test_a_run_fitted_in_python_is_resumed_from_the_command_line(tmp_path: Path) -> None:

@@ -36,6 +36,17 @@ DecoderFactory = Callable[[int, tuple[int, ...]], nn.Module]
 
 
 @dataclass(frozen=True)
+class Description:
+    """A whole model as plain data, which the command line passes on without reading flags in it.
+
+    Attributes:
+        plain: what `vaekit.spec.describe` said of the model.
+    """
+
+    plain: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Composition:
     """The parts of a model.
 
@@ -59,7 +70,7 @@ class Composition:
     encoder: EncoderFactory | None = None
     decoder: DecoderFactory | None = None
     corruption: nn.Module | None = None
-    model: dict[str, Any] | None = None
+    model: Description | None = None
 
     def __post_init__(self) -> None:
         if self.latent < 1:
@@ -73,7 +84,7 @@ class Composition:
             ShapeError: if a network does not suit the data's shape.
         """
         if self.model is not None:
-            return _whole(self.model)
+            return _whole(self.model.plain)
         context = sum(c.shape[1] for c in data.train.context)
         widths = {"context": context} if context else {}
         return VAE(

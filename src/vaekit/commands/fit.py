@@ -41,7 +41,7 @@ def fit(arguments: Sequence[str]) -> int:
     opened.parts(flags.figure_split)
     torch.manual_seed(flags.seed)
     parts = {f.name: flags[f.name] for f in fields(Composition)}
-    composition = Composition(**{**parts, "model": config.get("model")})
+    composition = Composition(**parts)
     model = composition.build(opened)
     data = opened.prepared_for(scorer(model, *opened.train.first_context()))
     console.print(as_flags(data.describe(), "fit"), markup=False)

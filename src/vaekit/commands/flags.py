@@ -13,11 +13,12 @@ from typing import Any
 
 import yaml
 from jsonargparse import Namespace, set_parsing_settings
+from jsonargparse.typing import register_type
 
 from vaekit import data, networks, objectives, posteriors, priors, recipes, training
 from vaekit.commands.classes import own_class
 from vaekit.commands.parser import Parser
-from vaekit.composition import Composition
+from vaekit.composition import Composition, Description
 from vaekit.data.reading import absolute_source
 from vaekit.defaults import SAMPLES
 from vaekit.errors import ConfigError, VaekitError
@@ -53,6 +54,8 @@ examples:
 set_parsing_settings(
     subclasses_enabled=["is_pure_dataclass"], instantiate_subclass_spec_in_any=False, import_path_denylist=["builtins"]
 )
+
+register_type(Description, serializer=lambda description: description.plain, deserializer=Description)
 
 
 def fit_parser() -> Parser:
