@@ -63,3 +63,8 @@ def test_a_second_fit_begins_at_step_0() -> None:
 def test_patience_needs_validation() -> None:
     with pytest.raises(ConfigError, match="`patience` is 2, but there are no rows for validation"):
         vk.fit(tiny_model(), data=vk.data.open(tiny_data().train.x, validation=0), patience=2, **QUIET)
+
+
+def test_what_is_called_after_each_epoch_is_a_function() -> None:
+    with pytest.raises(ConfigError, match="`after_epoch` is 3; it must be a function"):
+        vk.fit(tiny_model(), data=tiny_data(), epochs=1, after_epoch=3, **QUIET)  # type: ignore[arg-type]

@@ -81,7 +81,7 @@ def fit(
     from vaekit.training.engine import make_fabric
     from vaekit.training.loop import Trainer
 
-    refuse_classes(model, objective)
+    refuse_classes(model, objective, after_epoch)
     objective, chosen = ELBO() if objective is None else objective, make_settings(settings)
     dataset = _opened(data, model)
     check_fits(model, objective, dataset, chosen)
@@ -152,7 +152,7 @@ def _refuse_start(error: Exception, place: Place, taken: int) -> None:
         ) from error
 
 
-def refuse_classes(model: VAE, objective: Objective | None) -> None:
+def refuse_classes(model: VAE, objective: Objective | None, after_epoch: AfterEpoch | None) -> None:
     """Refuse a class where an object of it is needed, as the objective or the model, and what is no model or objective at all.
 
     Raises:
@@ -163,6 +163,10 @@ def refuse_classes(model: VAE, objective: Objective | None) -> None:
     if not hasattr(model, "trace"):
         raise ConfigError(
             f"`model` is a {type(model).__name__}, not a vaekit.VAE. The order is fit(model, objective, data)."
+        )
+    if after_epoch is not None and not callable(after_epoch):
+        raise ConfigError(
+            f"`after_epoch` is {after_epoch!r}; it must be a function of the epoch's number and the averages of each split."
         )
     if isinstance(objective, nn.Module) and any(True for _ in objective.parameters()):
         raise ConfigError(

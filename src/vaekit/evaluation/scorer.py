@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from vaekit.errors import DataError, ShapeError
 from vaekit.evaluation.batches import inference
+from vaekit.likelihoods.support import gaps
 from vaekit.model import VAE
 
 
@@ -40,10 +40,9 @@ class Seen:
 
     def problem(self, x: Tensor) -> str | None:
         """Say in one clause why these values, shape (N, *event), cannot be scored; None if they can."""
-        if gaps := int((~torch.isfinite(x)).sum()):
-            return f"{gaps} of its values are NaN or infinite. Fill the gaps, or leave those examples out."
-        outside = self.is_normalised and not self.support.check(x.cpu()).all()
-        return f"values lie outside the support, {self.support}. Bring them into it." if outside else None
+        if (told := gaps(x)) is not None or not self.is_normalised or self.support.check(x.cpu()).all():
+            return told
+        return f"values lie outside the support, {self.support}. Bring them into it."
 
     def check(self, x: Tensor) -> None:
         """Refuse data, shape (N, *event), that the likelihood cannot score.

@@ -6,12 +6,12 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from math import prod
 
-import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaekit.conditional import Conditional, widened
 from vaekit.errors import DataError, ShapeError
+from vaekit.likelihoods.support import gaps
 from vaekit.shapes import Shape, apply_to_latents, as_shape
 
 
@@ -49,9 +49,7 @@ class Likelihood(Conditional):
 
     def problem(self, x: Tensor) -> str | None:
         """Say in one clause why these values, shape (N, *event), cannot be scored, and the way out; None if they can."""
-        if gaps := int((~torch.isfinite(x)).sum()):
-            return f"{gaps} of its values are NaN or infinite. Fill the gaps, or leave those examples out."
-        return self.outside_support(x)
+        return gaps(x) or self.outside_support(x)
 
     def outside_support(self, x: Tensor) -> str | None:
         """Say in one clause why finite values, shape (N, *event), lie outside the support, and the way out; None if they do not."""

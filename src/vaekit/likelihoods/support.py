@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from vaekit.distributions.categorical import Levels
@@ -63,3 +64,14 @@ def off_grid(x: Tensor, levels: int) -> str | None:
             f"as they were stored, set `levels` to their number of levels, or choose a density such as ContinuousBernoulli."
         )
     return None
+
+
+def gaps(x: Tensor) -> str | None:
+    """Say in one clause how many values are NaN or infinite, and the way out; None if none is.
+
+    Example:
+        >>> gaps(torch.zeros(2)) is None
+        True
+    """
+    count = int((~torch.isfinite(x)).sum())
+    return f"{count} of its values are NaN or infinite. Fill the gaps, or leave those examples out." if count else None
