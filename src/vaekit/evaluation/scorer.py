@@ -26,6 +26,7 @@ class Seen:
         law: what it returned for some latents; its event shape is that of the data.
 
     Example:
+        >>> import torch
         >>> from torch.distributions import Bernoulli, Independent
         >>> Seen(nn.Identity(), Independent(Bernoulli(torch.full((1, 4), 0.5)), 1)).is_discrete
         True
