@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from tiny import LATENT, QUIET, WIDTH, tiny_data, tiny_model
+from shell import LAST
+from tiny import LATENT, QUIET, WIDTH, fitted, same, tiny_data, tiny_model
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal, RelaxedBernoulli
 
@@ -18,6 +20,7 @@ from vaekit.errors import ConfigError, DataError, ShapeError
 from vaekit.evaluation.scorer import scorer
 from vaekit.objectives import ELBO, Terms
 from vaekit.shapes import apply_to_latents
+from vaekit.training import checkpoint
 
 PIXELS = (1, 8, 8)
 
@@ -144,6 +147,33 @@ class Learned(nn.Module):
 def test_parameters_of_an_objective_are_refused_rather_than_left_untrained() -> None:
     with pytest.raises(ConfigError, match="`objective` is a Learned with parameters of its own"):
         vk.fit(tiny_model(), Learned(), data=tiny_data(), epochs=1, **QUIET)
+
+
+class Constrained(nn.Module):
+    """Weighs the rate by a multiplier that grows while the rate is above a target (after Rezende and Viola, 2018)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("multiplier", torch.ones(()))
+
+    def forward(self, model: vk.VAE, x: Tensor, *context: Tensor) -> Terms:
+        terms = ELBO()(model, x, *context)
+        weight: Tensor = self.multiplier.clone()
+        if self.training:
+            self.multiplier.mul_(torch.exp(0.1 * (terms.rate.detach().mean() - 0.5)))
+        return replace(terms, loss=terms.distortion.mean() + weight * terms.rate.mean(), extras={"multiplier": weight})
+
+
+def test_what_an_objective_learns_is_resumed_and_left_alone_by_evaluation(tmp_path: Path) -> None:
+    whole, first, second = Constrained(), Constrained(), Constrained()
+    fitted(tmp_path / "whole", 2, objective=whole)
+    fitted(tmp_path / "halves", 1, objective=first)
+    fitted(tmp_path / "halves", 2, resume=True, objective=second)
+    assert same(*(checkpoint.load(tmp_path / name / LAST) for name in ("whole", "halves")))
+    assert 1 != first.multiplier != second.multiplier == whole.multiplier
+    assert not whole.training
+    fitted(None, 2, objective=(unjudged := Constrained()), evaluate_every=2)
+    assert unjudged.multiplier == whole.multiplier
 
 
 def test_a_model_is_called_for_its_trace() -> None:

@@ -269,7 +269,7 @@ def check_last_batch(model: VAE, objective: Objective, data: Dataset, batch_size
     given = (part.to(model.step.device) for part in next(data.batches("train", 1)))
     try:
         with torch.random.fork_rng([]), torch.no_grad():
-            objective(copy.deepcopy(model).train(), *given)
+            copy.deepcopy(objective)(copy.deepcopy(model).train(), *given)
     except ValueError as error:
         if "more than 1 value per channel" in str(error):
             raise ConfigError(

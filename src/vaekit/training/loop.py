@@ -49,7 +49,7 @@ class Trainer:
 
     Arguments:
         model: what is fitted, in place.
-        objective: what is minimised.
+        objective: what is minimised; buffers of one that is a module are saved and resumed.
         data: the splits.
         settings: the numbers of the loop.
         folder: the run's folder, or None to keep nothing on disk.
@@ -79,9 +79,8 @@ class Trainer:
         self.fabric = fabric or make_fabric(settings)
         self.strategy, self.device = self.fabric.strategy, self.fabric.device
         self.model = model = copy.deepcopy(model) if isinstance(self.strategy, ShardedStrategy) else model
-        model.to(self.device).train()
+        self.passing = Pass(model, objective).to(self.device).train()
         model.zero_grad()
-        self.passing = Pass(model, objective)
         module = self.strategy.setup_module(self.passing)
         if settings.compile:
             module.compile()
@@ -151,7 +150,8 @@ class Trainer:
         return self.progress
 
     def finish(self) -> None:
-        """Leave the averaged weights, where there are any, and all weights in the model that was given."""
+        """Leave the averaged weights, if any, and all weights in the model that was given, and the objective at rest."""
+        self.passing.eval()
         if self.step.average is not None and self.step.average.averages:
             self.step.average.write()
         if self.model is not self.given:
@@ -279,7 +279,7 @@ class Trainer:
     def judge(self, split: str) -> Reading:
         """Average the objective's terms over a split, with noise that is the same for every epoch and number of processes."""
         rank, world, meter = self.fabric.global_rank, self.fabric.world_size, Meter(shared=self.shared)
-        self.model.eval()
+        self.passing.eval()
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []), unsharded(self.passing):
             for index, given in enumerate(self.data.batches(split, self.settings.batch_size, self.device)):
                 mine = index % world == rank
@@ -288,7 +288,7 @@ class Trainer:
                     with self.strategy.precision.forward_context():
                         meter.add(self.passing.forward(*given), counted=mine)
                     meter.fold()
-        self.model.train()
+        self.passing.train()
         return meter.read()
 
     @contextmanager

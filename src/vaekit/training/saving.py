@@ -138,6 +138,7 @@ class Saver:
         refuse_other_options(options, trainer.options, path)
         try:
             _take_weights(trainer.model, tree["model"])
+            trainer.passing.take_objective_state(tree.get("objective", {}))
             _take_state(trainer.optimizer, tree["optimizer"])
             if trainer.schedule is not None:
                 trainer.schedule.load_state_dict(tree["schedule"])
@@ -165,6 +166,7 @@ class Saver:
         trainer = self.trainer
         tree = {
             "model": trainer.strategy.get_module_state_dict(trainer.model),
+            "objective": trainer.passing.objective_state(),
             "optimizer": trainer.optimizer.state_dict(),
             "schedule": trainer.schedule.state_dict() if trainer.schedule else None,
             "options": trainer.options,
