@@ -258,10 +258,15 @@ def test_a_relaxed_value_stands_beside_the_bounds_and_is_called_none():
 @pytest.mark.parametrize("relaxed", [False, True])
 def test_numbers_of_a_relaxed_likelihood_are_called_so(relaxed):
     when = {"step": [1.0, 2.0], "epoch": [1.0, 2.0]}
-    history = {"epoch": {**when, "bound": [-3.0, -2.0], "distortion": [2.0, 1.0], "rate": [1.0, 1.5]}}
-    drawn = list(figures.training(history, relaxed=relaxed))
+    label = "relaxed_" * relaxed
+    history = {
+        "epoch": {**when, f"{label}bound": [-3.0, -2.0], f"{label}distortion": [2.0, 1.0], "rate": [1.0, 1.5]},
+        "validation": {**when, f"{label}bound": [-4.0, -3.0], f"{label}distortion": [3.0, 2.0], "rate": [1.0, 1.5]},
+    }
+    drawn = list(figures.training(history))
     titles = [axes.get_title() for each in drawn for axes in each.picture.axes]
-    assert [title for title in titles if "no likelihood" in title] == [t for t in titles if "rate" not in t] * relaxed
+    assert [title for title in titles if "relaxed" in title] == [t for t in titles if "rate" not in t] * relaxed
+    assert all(texts(each.picture.axes[0]) == ["train", "validation"] for each in drawn)
     assert ["not likelihoods" in each.caption for each in drawn] == [relaxed] * 2
     assert ("log p(x)" in drawn[1].caption) != relaxed
 

@@ -182,6 +182,7 @@ CONCRETE: dict[str, Any] = {
     "posterior": vk.posteriors.Concrete(vk.networks.MLP(WIDTH, 5, LATENT * 2), categories=2),
     "likelihood": vk.likelihoods.Bernoulli(vk.networks.MLP(LATENT * 2, 5, WIDTH), WIDTH),
 }
+GREY: dict[str, Any] = {"likelihood": vk.likelihoods.Bernoulli(vk.networks.MLP(LATENT, 5, WIDTH), WIDTH, relaxed=True)}
 
 
 @pytest.mark.parametrize(
@@ -191,8 +192,9 @@ CONCRETE: dict[str, Any] = {
         ({"posterior": Flowing(vk.networks.MLP(WIDTH, 5, LATENT))}, {"bound", "rate"}, {"bound", "rate"}, ["total"]),
         ({"posterior": vk.posteriors.Delta(vk.networks.MLP(WIDTH, 5, LATENT))}, {"prior_cost"}, {"prior_cost"}, []),
         (CONCRETE, {"relaxed_bound", "rate"}, {"bound", "rate"}, ["group_0", "group_1"]),
+        (GREY, {"relaxed_bound", "rate"}, {"relaxed_bound", "rate"}, ["latent_0", "latent_1"]),
     ],
-    ids=["numbers", "flow", "point", "categories"],
+    ids=["numbers", "flow", "point", "categories", "cross-entropy"],
 )
 @pytest.mark.parametrize("every_step", [False, True])
 def test_terms_are_called_what_they_are(
@@ -206,12 +208,13 @@ def test_terms_are_called_what_they_are(
 ) -> None:
     settings = {**QUIET, "progress": True, "every_step": every_step}
     run = vk.fit(tiny_model(**parts), ELBO(), tiny_data(), run=tmp_path / "run", epochs=1, **settings)
+    distortion = "relaxed_distortion" if parts is GREY else "distortion"
     named, second = {"bound", "relaxed_bound", "rate", "prior_cost"}, "rate" if rates else "prior cost"
     for split, expected in (("train", trained), ("epoch", trained), ("validation", validated)):
         row = {name: values[-1] for name, values in run.history[split].items()}
         assert set(row) & named == expected
         part = row.get("rate", row.get("prior_cost", 0))
-        assert row["loss"] == pytest.approx(row["distortion"] + part, rel=1e-5)
+        assert row["loss"] == pytest.approx(row[distortion] + part, rel=1e-5)
         assert [name for name in run.rates[split] if name not in ("step", "epoch")] == (
             rates if split != "epoch" else []
         )
@@ -219,7 +222,9 @@ def test_terms_are_called_what_they_are(
         assert sum(run.rates["validation"][name][0] for name in rates) == pytest.approx(row["rate"])
     if every_step:
         assert trained <= set(table(tmp_path / "run" / "steps.csv")[0])
-    assert re.search(rf"nats \(distortion [\d.]+, {second} [-\d.]+\), validation", capsys.readouterr().err)
+    assert re.search(
+        rf"nats \({distortion.replace('_', ' ')} [\d.]+, {second} [-\d.]+\), validation", capsys.readouterr().err
+    )
     drawn = {i.name for i in run.illustrate()}
     assert {"bounds", "rates"} & drawn == ({"bounds", "rates"} if rates else set())
 

@@ -29,7 +29,7 @@ TITLES = {
     "prior_cost": "prior cost of the code, -log p(z)",
     "learning_rate": "learning rate",
 }
-RELAXED_TITLES = {"bound": "bound (relaxed, no likelihood)", "distortion": "distortion (relaxed, no likelihood)"}
+RELAXED_TITLES = {"bound": "bound (relaxed, none on log p(x))", "distortion": "distortion (relaxed, no likelihood)"}
 RELAXED, NO_BOUND = "relaxed_", " (relaxed, no bound)"
 NOT_A_LIKELIHOOD = "The likelihood is relaxed: these are cross-entropies of grey values, not likelihoods."
 POSTERIOR = ("posterior_mean", "posterior_mean_std", "posterior_log_variance")
@@ -37,7 +37,7 @@ UNITLESS = ("beta", "learning_rate", "temperature", "gradient_norm", *POSTERIOR)
 LOOKS = {"train": ("train", "tab:blue"), "epoch": ("train", "tab:blue"), "validation": ("validation", "tab:orange")}
 
 
-def training(history: History, rates: History | None = None, *, relaxed: bool = False) -> Iterator[Illustration]:
+def training(history: History, rates: History | None = None) -> Iterator[Illustration]:
     """Draw the course of training: every term by split, the bound over epochs, and the rate of each latent.
 
     Where there is no bound, or no rate, there is no figure of it.
@@ -45,21 +45,21 @@ def training(history: History, rates: History | None = None, *, relaxed: bool = 
     Arguments:
         history: split -> column -> numbers in order, from a run's metrics.
         rates: the same for the columns `latent_0`, `latent_1`, ..., or `group_0`, ..., or `total`, beside `step` and `epoch`.
-        relaxed: whether the likelihood is not normalised, so that no number is one of a likelihood.
     """
+    relaxed = _is_relaxed(history, "distortion")
     axis, remark = time_axis(history), f" {NOT_A_LIKELIHOOD}" if relaxed else ""
     course = _without(history, ("epoch", "train") if axis == "step" else ("train", "epoch"))
     changing = [t for t in terms_of(history) if t not in UNITLESS or _varies(history, t)]
     mean = "the mean over the epoch" if axis == "epoch" else "a running mean"
     caption = f"Every term that changes over training, by split; that of training is {mean}.{remark}"
-    yield Illustration("curves", curves(course, terms=changing, axis=axis, relaxed=relaxed), caption)
+    yield Illustration("curves", curves(course, terms=changing, axis=axis), caption)
     if "epoch" in history and "bound" in terms_of(history):
         means = {split: columns for split, columns in history.items() if split != "train"}
-        what = "The relaxed bound" if relaxed else "The bound on log p(x)"
+        what = "The relaxed bound" if _is_relaxed(history, "bound") else "The bound on log p(x)"
         caption = f"{what} over epochs, by split; that of training is the mean over the epoch.{remark}"
-        if f"{RELAXED}bound" in history["epoch"]:
+        if f"{RELAXED}bound" in history["epoch"] and not relaxed:
             caption += " With relaxed categories that of training is no bound; evaluation draws exact ones."
-        yield Illustration("bounds", curves(means, terms=["bound"], axis="epoch", relaxed=relaxed), caption)
+        yield Illustration("bounds", curves(means, terms=["bound"], axis="epoch"), caption)
     yield from _rates(rates or {})
 
 
@@ -92,17 +92,17 @@ def _without(history: History, pair: tuple[str, str]) -> History:
     }
 
 
-def curves(history: History, *, terms: Sequence[str] = (), axis: str = "", relaxed: bool = False) -> Figure:
+def curves(history: History, *, terms: Sequence[str] = (), axis: str = "") -> Figure:
     """Draw terms over training, one axes a term and one line a split; the split `epoch` holds training's means over epochs.
 
-    Values that would flatten all others are beyond the axis, which says so (`vaekit.figures.limits`). What a split has as
-    `relaxed_bound` alone is drawn beside the bounds of others, and said to be none.
+    Values that would flatten all others are beyond the axis, which says so (`vaekit.figures.limits`). What all splits have as
+    `relaxed_bound`, or `relaxed_distortion`, is called so in the title; what only some have is drawn beside that of the others,
+    and called so in the legend.
 
     Arguments:
         history: split -> column -> numbers in order; the columns `epoch` and `step` say where, all others are terms.
         terms: which terms to draw; all of them if empty.
         axis: what to draw them over, `epoch` or `step`; epochs if empty, where every split has at most one row of each.
-        relaxed: whether the likelihood is not normalised, which titles then say.
 
     Raises:
         ShapeError: if a column is not as long as its split's axis, or there is nothing to draw.
@@ -115,8 +115,9 @@ def curves(history: History, *, terms: Sequence[str] = (), axis: str = "", relax
     axis = axis or time_axis(history)
     figure, axes = blank(5.2, 3.2) if len(chosen) == 1 else panels(len(chosen))
     for each, term in zip(axes, chosen, strict=True):
+        relaxed = _is_relaxed(history, term)
         for split, columns in history.items():
-            for column, remark in ((term, ""), (f"{RELAXED}{term}", NO_BOUND)):
+            for column, remark in ((term, ""), (f"{RELAXED}{term}", "" if relaxed else NO_BOUND)):
                 if column in columns:
                     _line(each, columns[axis], columns[column], split, remark)
         describe(each, _title(term, relaxed), axis, "" if term in UNITLESS else "nats")
@@ -129,8 +130,14 @@ def curves(history: History, *, terms: Sequence[str] = (), axis: str = "", relax
     return figure
 
 
+def _is_relaxed(history: History, term: str) -> bool:
+    """Tell whether no split has a term but relaxed."""
+    names = {name for row in history.values() for name in row}
+    return f"{RELAXED}{term}" in names and term not in names
+
+
 def _title(term: str, relaxed: bool) -> str:
-    """Say what a term is, and what it is not where the likelihood is relaxed."""
+    """Say what a term is, and what it is not where it is relaxed."""
     return (relaxed and RELAXED_TITLES.get(term)) or TITLES.get(term, term.replace("_", " "))
 
 

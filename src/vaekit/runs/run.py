@@ -25,7 +25,7 @@ from vaekit.defaults import SAMPLES
 from vaekit.errors import RunError
 from vaekit.evaluation import Evaluation, evaluate
 from vaekit.evaluation.scorable import scorable
-from vaekit.evaluation.scorer import is_normalised, scorer
+from vaekit.evaluation.scorer import scorer
 from vaekit.files import write_text
 from vaekit.model import VAE
 from vaekit.objectives import Objective
@@ -212,8 +212,7 @@ class Run:
             span=span,
         )
         if self.history:
-            relaxed = not is_normalised(self.model.likelihood)
-            yield from drawing.training(self.history, self.rates, relaxed=relaxed)
+            yield from drawing.training(self.history, self.rates)
 
     def figures(self, limit: int = 2000, span: Span | None = None, split: str | None = None) -> list[Path]:
         """Save all figures, as `illustrate` draws them, in the folder `figures`, and return their paths."""

@@ -9,10 +9,10 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vaekit.training.meter import Row
+from vaekit.training.meter import RELAXED, Row
 
 WIDE = 100
-PARTS = {"distortion": "D", "rate": "R", "prior_cost": "C"}
+PARTS = {"distortion": "D", f"{RELAXED}distortion": "D", "rate": "R", "prior_cost": "C"}
 
 
 class Display:

@@ -24,13 +24,14 @@ from vaekit.conditional import unvalidated
 from vaekit.data.batches import Batch
 from vaekit.data.dataset import Dataset
 from vaekit.errors import NonFiniteError
+from vaekit.evaluation.scorer import is_normalised
 from vaekit.memory import kept_memory
 from vaekit.model import VAE
 from vaekit.objectives import Objective, Terms
 from vaekit.training.display import Display
 from vaekit.training.engine import ShardedStrategy, make_fabric
 from vaekit.training.graph import NORM, Capture, GraphedStep, make_capture
-from vaekit.training.meter import Meter, Reading, Row
+from vaekit.training.meter import RELAXED, Meter, Reading, Row
 from vaekit.training.options import options_of
 from vaekit.training.processes import Agreement, Wish, by_first
 from vaekit.training.recorder import Recorder
@@ -102,7 +103,8 @@ class Trainer:
         self.rows, self.together = len(data.train), settings.batch_size * settings.accumulate
         self.shared = self.fabric.world_size > 1
         self.agreement = Agreement(self.fabric)
-        self.meter, self.progress = Meter(settings.every_step, self.shared, settings.accumulate), Progress()
+        self.relaxed, self.progress = not is_normalised(model.likelihood), Progress()
+        self.meter = Meter(settings.every_step, self.shared, settings.accumulate, self.relaxed)
         self.saver = Saver(self, folder)
         self._start(folder, resume)
 
@@ -278,7 +280,8 @@ class Trainer:
     @torch.no_grad()
     def judge(self, split: str) -> Reading:
         """Average the objective's terms over a split, with noise that is the same for every epoch and number of processes."""
-        rank, world, meter = self.fabric.global_rank, self.fabric.world_size, Meter(shared=self.shared)
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        meter = Meter(shared=self.shared, relaxed=self.relaxed)
         self.passing.eval()
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []), unsharded(self.passing):
             for index, given in enumerate(self.data.batches(split, self.settings.batch_size, self.device)):
@@ -349,7 +352,6 @@ def annealed(model: VAE) -> Row:
 
 def told(values: Row) -> str:
     """Say which term of a loss that is not finite is not."""
-    term = next(
-        (name for name in ("distortion", "rate", "prior_cost") if not math.isfinite(values.get(name, 0.0))), "loss"
-    )
+    parts = ("distortion", f"{RELAXED}distortion", "rate", "prior_cost")
+    term = next((name for name in parts if not math.isfinite(values.get(name, 0.0))), "loss")
     return f"the {term.replace('_', ' ')} is {values[term]:g}"

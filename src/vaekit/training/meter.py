@@ -16,7 +16,8 @@ from vaekit.objectives import Terms
 
 Row: TypeAlias = dict[str, float]
 Kept: TypeAlias = dict[str, Any]
-FIRST = ("loss", "bound", "relaxed_bound", "distortion", "rate", "prior_cost")
+RELAXED, OF_THE_LIKELIHOOD = "relaxed_", ("bound", "distortion")
+FIRST = ("loss", "bound", f"{RELAXED}bound", "distortion", "rate", "prior_cost")
 PARTS = {"latent": "latent_rates", "group": "group_rates", "total": "total_rates"}
 LARGE = 2**12  # more numbers than these are summed batch by batch, while the cache holds them
 
@@ -42,6 +43,10 @@ class Reading:
         """How many examples there were."""
         return self.counts["loss"]
 
+    def as_relaxed(self) -> Reading:
+        """Return the same, with the terms of a likelihood called relaxed."""
+        return Reading(_relaxed(self.counts), _relaxed(self.values), self.rates, [_relaxed(row) for row in self.steps])
+
 
 @dataclass
 class Meter:
@@ -51,11 +56,13 @@ class Meter:
         statistics: keep the values of every single step, and the posterior's statistics.
         shared: average over all processes of a distributed job.
         group: how many batches make a step; the last step before a reading may have fewer.
+        relaxed: whether the likelihood is not normalised, and what is read is called so.
     """
 
     statistics: bool = False
     shared: bool = False
     group: int = 1
+    relaxed: bool = False
     _pending: list[Kept] = field(default_factory=list)
     _sums: dict[str, Tensor] = field(default_factory=dict)
 
@@ -98,7 +105,8 @@ class Meter:
             sums = _summed(sums)
         starts = range(0, len(pending), self.group) if self.statistics else ()
         steps = [_step_row(pending[i : i + self.group]) for i in starts]
-        return replace(_reading(sums), steps=steps)
+        reading = replace(_reading(sums), steps=steps)
+        return reading.as_relaxed() if self.relaxed else reading
 
 
 def kept_of(terms: Terms) -> Kept:
@@ -124,6 +132,16 @@ def posterior_statistics(terms: Terms) -> Kept:
     with suppress(NotImplementedError):
         kept["posterior_log_variance"] = terms.trace.posterior.variance.detach().log().flatten(1).mean(1)
     return kept
+
+
+def _relaxed(row: Row) -> Row:
+    """Call the terms of a likelihood relaxed.
+
+    Example:
+        >>> _relaxed({"loss": 3.0, "bound": -3.0, "rate": 1.0})
+        {'loss': 3.0, 'relaxed_bound': -3.0, 'rate': 1.0}
+    """
+    return {f"{RELAXED}{name}" if name in OF_THE_LIKELIHOOD else name: value for name, value in row.items()}
 
 
 def _without_rows(value: Tensor | float) -> Tensor | float:
