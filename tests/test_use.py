@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from shell import done
-from tiny import QUIET, WIDTH, fitted, tiny_data, tiny_model
+from shell import done, refused
+from test_metrics import Flowing
+from tiny import LATENT, QUIET, WIDTH, fitted, tiny_data, tiny_model
 
 import vaekit as vk
 from vaekit.errors import ConfigError, RunError
@@ -49,6 +50,31 @@ def test_a_run_is_used_as_by_the_command(name: str, table: vk.Run, tmp_path: Pat
     flags = {"decode": [tmp_path / "codes.npy"], "sample": ["--count=9", "--seed=3"]}.get(name, [])
     done(name, table.folder, *flags, "--out", out)
     np.testing.assert_allclose(USES[name](table, codes).numpy(), np.load(out), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["encode", "reconstruct"])
+def test_codes_are_drawn_where_they_are_asked_for_and_where_they_have_no_mean(
+    name: str, table: vk.Run, tmp_path: Path
+) -> None:
+    use, out, words = getattr(table, name), tmp_path / "out.npy", (name, table.folder, "--out", tmp_path / "out.npy")
+    done(*words, "--sample", "--seed=5")
+    np.testing.assert_allclose(use(sample=True, seed=5).numpy(), np.load(out), rtol=1e-5)
+    assert not torch.equal(table.encode(sample=True, seed=5), table.encode(sample=True))
+    assert not torch.equal(table.encode(sample=True), table.encode())
+    flow = Flowing(vk.networks.MLP(64, 5, LATENT))
+    parts = {"likelihood": vk.likelihoods.Bernoulli(vk.networks.MLP(LATENT, 5, 64), (1, 8, 8), relaxed=True)}
+    vk.fit(tiny_model(posterior=flow, **parts), data="digits", run=tmp_path / "flow", epochs=1, **QUIET)
+    assert "Draw a code: --sample." in refused(name, tmp_path / "flow", "--out", out)
+    done(name, tmp_path / "flow", "--out", out, "--sample")
+
+
+def test_a_picture_of_reconstructions_shows_draws_where_they_are_asked_for(tmp_path: Path) -> None:
+    vk.fit(vk.compose("digits", latent=2), data="digits", run=tmp_path / "run", epochs=1, **QUIET)
+    found = []
+    for flags in ([], ["--sample"], ["--sample", "--seed=1"], ["--sample"]):
+        done("reconstruct", tmp_path / "run", "--out", tmp_path / "pairs.png", *flags)
+        found.append((tmp_path / "pairs.png").read_bytes())
+    assert (len(set(found)), found[1]) == (3, found[3])
 
 
 def test_a_run_without_a_folder_is_used_as_one_with(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ FLAGS = {
     "drop_missing=True": "--data.drop_missing",
     "clip=1.0": "--clip 1",
     "relaxed=True": "--likelihood.relaxed true",
+    "sample=True": "--sample",
 }
 TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 OPTION = rf"(Table|ArrayFile)\((\w+)=(True|\.\.\.|{TEXT}|\((?:{TEXT},? ?)+\))\)"
@@ -29,9 +30,7 @@ def as_flags(said: str, command: str = "") -> str:
         >>> as_flags("Leave these rows out with drop_missing=True, or fill them in before.", "score")
         'Leave these rows out, or fill them in before.'
     """
-    if command not in OPENING:
-        return WITHOUT.sub("", said)
-    said = re.sub(OPTION, _as_options, said)
+    said = re.sub(OPTION, _as_options, said) if command in OPENING else WITHOUT.sub("", said)
     for argument, flag in FLAGS.items():
         said = said.replace(argument, flag)
     return said

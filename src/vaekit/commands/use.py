@@ -71,36 +71,42 @@ def _sample(
     rows.write(values, target, use.columns, shown=use.shown)
 
 
-def _reconstruct(run: Path, chosen: Chosen, *, out: Path = Path("reconstructions.npy")) -> None:
+def _reconstruct(
+    run: Path, chosen: Chosen, *, out: Path = Path("reconstructions.npy"), sample: bool = False, seed: int = 0
+) -> None:
     """Encode and decode data, in row order, into an array (.npy), a table (.csv), or pictures beside the originals (.png).
 
     Args:
         run: the folder of the run.
         chosen: what is encoded and decoded.
         out: the file to write; a picture shows the first 64.
+        sample: decode draws from the posteriors rather than their means.
+        seed: of the draws.
     """
     from vaekit.commands import rows
 
     use, split = opened(run, chosen, out, tuple(rows.FORMATS))
     rows.refuse_format(out, use.shape)
     if out.suffix == ".png":
-        rows.write_picture(use.pairs(split, SHOWN), out)
+        rows.write_picture(use.pairs(split, SHOWN, sample, seed), out)
     else:
-        rows.write(use.reconstruct(split), out, use.columns, rows_of(split))
+        rows.write(use.reconstruct(split, sample, seed), out, use.columns, rows_of(split))
 
 
-def _encode(run: Path, chosen: Chosen, *, out: Path = Path("codes.npy")) -> None:
+def _encode(run: Path, chosen: Chosen, *, out: Path = Path("codes.npy"), sample: bool = False, seed: int = 0) -> None:
     """Map data to latent codes (posterior means), in row order, into an array (.npy) or a table (.csv).
 
     Args:
         run: the folder of the run.
         chosen: what is encoded.
         out: the file to write.
+        sample: write draws from the posteriors rather than their means.
+        seed: of the draws.
     """
     from vaekit.commands import rows
 
     use, split = opened(run, chosen, out, rows.TABLES)
-    rows.write(use.encode(split), out, of=rows_of(split))
+    rows.write(use.encode(split, sample, seed), out, of=rows_of(split))
 
 
 def _decode(

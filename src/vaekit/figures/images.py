@@ -30,14 +30,21 @@ def decoded(model: VAE, z: Tensor, *context: Tensor) -> Tensor:
     return torch.cat([model.decode(*part) for part in parts])
 
 
-def encoded(model: VAE, x: Tensor, *context: Tensor, seed: int = 0) -> Tensor:
-    """Encode data, shape (B, *event), to codes, shape (B, D), as all pictures do."""
+def encoded(model: VAE, x: Tensor, *context: Tensor, seed: int = 0, sample: bool = False) -> Tensor:
+    """Encode data, shape (B, *event), to codes, shape (B, D), as all pictures do: by means where they are known, unless asked."""
     with inference(model, seed):
-        return model.encode(x, *context, sample=not knows_mean(model.posterior(x, *context)))
+        return model.encode(x, *context, sample=sample or not knows_mean(model.posterior(x, *context)))
 
 
 def reconstructions(
-    model: VAE, x: Tensor, *context: Tensor, columns: int = 8, gap: int = 1, shown: Shown = as_given, seed: int = 0
+    model: VAE,
+    x: Tensor,
+    *context: Tensor,
+    columns: int = 8,
+    gap: int = 1,
+    shown: Shown = as_given,
+    seed: int = 0,
+    sample: bool = False,
 ) -> Image:
     """Lay out originals, each row above the row of its reconstructions from the posterior's mean.
 
@@ -49,9 +56,10 @@ def reconstructions(
         gap: white pixels between neighbours.
         shown: brings values to the range from black, 0, to white, 1.
         seed: of the draws that stand in for the mean of a posterior that does not know it.
+        sample: reconstruct draws from any posterior.
     """
     columns = min(columns, len(x))
-    again = model.decode(encoded(model, x, *context, seed=seed), *context)
+    again = model.decode(encoded(model, x, *context, seed=seed, sample=sample), *context)
     pairs = torch.stack([shown(values.cpu()) for values in (x, again)])  # (2, B, C, H, W)
     blank = pairs.new_ones(2, -len(x) % columns, *x.shape[1:])
     cells = torch.cat([pairs, blank], 1).unflatten(1, (-1, columns)).transpose(0, 1)  # (R, 2, columns, C, H, W)

@@ -153,17 +153,23 @@ class Run:
         """
         return Use.of(self).sample(count, mean=mean, label=label, seed=seed)
 
-    def encode(self, split: str | None = None) -> Tensor:
-        """Map the rows of a split, as `evaluate` names it, in their order to the means of their posteriors, shape (N, D)."""
-        return Use.of(self).encode(split)
+    def encode(self, split: str | None = None, *, sample: bool = False, seed: int = 0) -> Tensor:
+        """Map the rows of a split, as `evaluate` names it, in their order to codes, shape (N, D).
+
+        Arguments:
+            split: whose rows.
+            sample: whether a code is a draw from its posterior rather than its mean, which a flow does not know.
+            seed: of the draws.
+        """
+        return Use.of(self).encode(split, sample, seed)
 
     def decode(self, codes: Tensor | Array, *, label: str | None = None) -> Tensor:
         """Map codes, shape (N, D), to the means of p(x|z), shape (N, *event), with a label as in `sample`."""
         return Use.of(self).decode(np.asarray(codes), label)
 
-    def reconstruct(self, split: str | None = None) -> Tensor:
-        """Encode and decode the rows of a split, in their order, shape (N, *event)."""
-        return Use.of(self).reconstruct(split)
+    def reconstruct(self, split: str | None = None, *, sample: bool = False, seed: int = 0) -> Tensor:
+        """Encode and decode the rows of a split, in their order, shape (N, *event), by means or by draws, as `encode`."""
+        return Use.of(self).reconstruct(split, sample, seed)
 
     def score(self, split: str | None = None, *, samples: int = SAMPLES, seed: int = 0) -> dict[str, Any]:
         """Score each row of a split, in nats, by importance sampling: columns for a table, as pandas.DataFrame takes them.

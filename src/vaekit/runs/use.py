@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -131,13 +132,13 @@ class Use:
             parts = [self._decoded(part, *_repeated(context, len(part))) for part in z.split(AT_ONCE)]
         return self._in_units(torch.cat(parts))
 
-    def encode(self, split: str | None) -> Tensor:
-        """Map the rows of a split, or of "all", to codes, shape (N, D)."""
-        return self._mapped(split, self.model.encode)
+    def encode(self, split: str | None, sample: bool, seed: int) -> Tensor:
+        """Map the rows of a split, or of "all", to codes, shape (N, D): means of their posteriors, or draws."""
+        return self._mapped(split, partial(self.model.encode, sample=sample), seed)
 
-    def reconstruct(self, split: str | None) -> Tensor:
-        """Pass the rows of a split, or of "all", through the model and back, shape (N, *event)."""
-        return self._in_units(self._mapped(split, self._reconstructed))
+    def reconstruct(self, split: str | None, sample: bool, seed: int) -> Tensor:
+        """Pass the rows of a split, or of "all", through the model and back, shape (N, *event), by such codes."""
+        return self._in_units(self._mapped(split, partial(self._reconstructed, sample=sample), seed))
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -160,20 +161,20 @@ class Use:
         """Say where the rows of a split, or of "all", are in their source, by columns of a table."""
         return index(self._known, self._known.parts(split))
 
-    def pairs(self, split: str | None, most: int) -> figures.Image:
+    def pairs(self, split: str | None, most: int, sample: bool, seed: int) -> figures.Image:
         """Lay out the first images of a split above their reconstructions."""
         part = self._known.parts(split)[0]
         with inference(self.model, 0):
             given = next(scorable(self._known, self._scorer, part, most, self.model.step.device))
-            return figures.reconstructions(self.model, *given, shown=self._known.shown)
+            return figures.reconstructions(self.model, *given, shown=self._known.shown, seed=seed, sample=sample)
 
     def _drawn(self, count: int, context: tuple[Tensor, ...], mean: bool) -> Tensor:
         if not context:
             return self.model.sample((count,), mean=mean)
         return self.model.sample((), *_repeated(context, count), mean=mean)
 
-    def _reconstructed(self, x: Tensor, *context: Tensor) -> Tensor:
-        return self._decoded(self.model.encode(x, *context), *context)
+    def _reconstructed(self, x: Tensor, *context: Tensor, sample: bool) -> Tensor:
+        return self._decoded(self.model.encode(x, *context, sample=sample), *context)
 
     def _decoded(self, z: Tensor, *context: Tensor) -> Tensor:
         """Return the means of p(x|z), and the modes in columns of words, whose numbers have no mean."""
