@@ -39,6 +39,7 @@ KINDS = (
     "images, CelebA's folder; hf:owner/name (hf-stream: for what is too large to decode at once), or one of "
     + ", ".join(NAMES)
 )
+ALONE = (".npz", ".mat", ".csv", ".tsv")
 WAYS_OUT = {
     (".pt", ".pth", ".pkl", ".pickle", ".joblib"): "it would have to be unpickled. Save its arrays with numpy.savez",
     (".h5", ".hdf5", ".h5ad"): "HDF5 is not read. Save its arrays with numpy.savez",
@@ -176,7 +177,10 @@ def _read_folder(path: Path, options: Options | None) -> Source:
         return images.read_folder(path, options_for(options, Decoding, path))
     if any(path.rglob("*.parquet")):
         return _stream(path, options)
-    found = ", ".join(sorted({p.suffix or p.name for p in path.rglob("*") if p.is_file()})[:5]) or "no files"
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    if alone := [p for p in files if p.suffix.lower() in ALONE]:
+        raise DataError(f"`{path}` is a folder of files that are opened one at a time. Name one of them, as `{alone[0]}`.")
+    found = ", ".join(sorted({p.suffix or p.name for p in files})[:5]) or "no files"
     raise DataError(f"`{path}` holds nothing that can be opened (found: {found}). Data is opened from {KINDS}.")
 
 
