@@ -136,7 +136,8 @@ def compose(data: Openable | Dataset, **parts: Any) -> VAE:
         DataError: if the data cannot be opened.
 
     Example:
-        >>> model = compose("digits", latent=2, posterior=posteriors.FullNormal)
+        >>> import vaekit as vk
+        >>> model = vk.compose("digits", latent=2, posterior=vk.posteriors.FullNormal)
         >>> type(model.likelihood).__name__, model.sample((5,)).shape
         ('Bernoulli', torch.Size([5, 1, 8, 8]))
     """

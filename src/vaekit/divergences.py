@@ -60,8 +60,9 @@ def divergence(q: Distribution, p: Distribution, z: Tensor) -> Divergence:
 
     Example:
         >>> import torch
-        >>> q = DiagonalNormal(torch.ones(1, 2), torch.zeros(1, 2))
-        >>> divergence(q, StandardNormal(torch.zeros(2)), q.rsample())
+        >>> import vaekit as vk
+        >>> q = vk.distributions.DiagonalNormal(torch.ones(1, 2), torch.zeros(1, 2))
+        >>> vk.divergence(q, vk.distributions.StandardNormal(torch.zeros(2)), q.rsample())
         Divergence(parts=tensor([[0.5000, 0.5000]]), closed_form=True)
     """
     for name, law in (("posterior", q), ("prior", p)):

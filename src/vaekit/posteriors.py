@@ -31,7 +31,9 @@ class DiagonalNormal(Conditional):
         ShapeError: in use, if the network returns an odd number of features.
 
     Example:
-        >>> DiagonalNormal(nn.Linear(784, 2 * 16))(torch.zeros(3, 784)).mean.shape
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.posteriors.DiagonalNormal(torch.nn.Linear(784, 2 * 16))(torch.zeros(3, 784)).mean.shape
         torch.Size([3, 16])
     """
 
@@ -59,7 +61,9 @@ class FullNormal(Conditional):
         ShapeError: in use, if no whole number of latents has that many features.
 
     Example:
-        >>> FullNormal(nn.Linear(784, 3 + 6))(torch.zeros(3, 784)).covariance_matrix.shape
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.posteriors.FullNormal(torch.nn.Linear(784, 3 + 6))(torch.zeros(3, 784)).covariance_matrix.shape
         torch.Size([3, 3, 3])
     """
 
@@ -95,7 +99,9 @@ class Delta(Conditional):
         network: maps x, shape (B, ...), to the code, shape (B, D).
 
     Example:
-        >>> Delta(nn.Linear(784, 16))(torch.zeros(3, 784)).rsample().shape
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.posteriors.Delta(torch.nn.Linear(784, 16))(torch.zeros(3, 784)).rsample().shape
         torch.Size([3, 16])
     """
 
@@ -131,7 +137,9 @@ class Concrete(Conditional):
         ShapeError: in use, if the features are not whole groups.
 
     Example:
-        >>> Concrete(nn.Linear(784, 20 * 10)).eval()(torch.zeros(3, 784)).sample().sum(-1)
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.posteriors.Concrete(torch.nn.Linear(784, 20 * 10)).eval()(torch.zeros(3, 784)).sample().sum(-1)
         tensor([20., 20., 20.])
     """
 

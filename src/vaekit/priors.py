@@ -21,7 +21,8 @@ class StandardNormal(Conditional):
         ConfigError: if there is no latent.
 
     Example:
-        >>> StandardNormal(16)().event_shape
+        >>> import vaekit as vk
+        >>> vk.priors.StandardNormal(16)().event_shape
         torch.Size([16])
     """
 
@@ -52,7 +53,8 @@ class UniformCategorical(Conditional):
         ConfigError: if the number of latents is not a multiple of the categories.
 
     Example:
-        >>> UniformCategorical(200, categories=10)().sample().sum()
+        >>> import vaekit as vk
+        >>> vk.priors.UniformCategorical(200, categories=10)().sample().sum()
         tensor(20.)
     """
 

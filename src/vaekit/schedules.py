@@ -63,7 +63,8 @@ class Linear(Schedule):
     """Straight from start to stop, then constant (KL warm-up of Bowman et al., 2016; Sonderby et al., 2016).
 
     Example:
-        >>> Linear(steps=10)(5)
+        >>> import vaekit as vk
+        >>> vk.objectives.Linear(steps=10)(5)
         tensor(0.5000)
     """
 
@@ -76,7 +77,8 @@ class Cosine(Schedule):
     """Half a cosine from start to stop, then constant.
 
     Example:
-        >>> Cosine(start=1.0, stop=0.0, steps=10)(5)
+        >>> import vaekit as vk
+        >>> vk.objectives.Cosine(start=1.0, stop=0.0, steps=10)(5)
         tensor(0.5000)
     """
 
@@ -92,7 +94,8 @@ class Sigmoid(Schedule):
         sharpness: the logistic's argument runs from -sharpness to sharpness.
 
     Example:
-        >>> Sigmoid(steps=10)(5)
+        >>> import vaekit as vk
+        >>> vk.objectives.Sigmoid(steps=10)(5)
         tensor(0.5000)
     """
 
@@ -113,7 +116,8 @@ class Exponential(Schedule):
     """A geometric approach, value = start (stop / start)^fraction, then constant (the temperature of Jang et al., 2017).
 
     Example:
-        >>> Exponential(start=1.0, stop=0.25, steps=10)(5)
+        >>> import vaekit as vk
+        >>> vk.objectives.Exponential(start=1.0, stop=0.25, steps=10)(5)
         tensor(0.5000)
     """
 
@@ -138,7 +142,8 @@ class Cyclical(Schedule):
         cycles: after how many cycles the value stays at stop.
 
     Example:
-        >>> Cyclical(steps=10)(12)
+        >>> import vaekit as vk
+        >>> vk.objectives.Cyclical(steps=10)(12)
         tensor(0.4000)
     """
 

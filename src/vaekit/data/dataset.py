@@ -79,8 +79,8 @@ class Dataset:
         opened_by: the arguments of `vaekit.data.open`, with the transforms as they are here, that give this data again.
 
     Example:
-        >>> import vaekit.data
-        >>> vaekit.data.open("digits")
+        >>> import vaekit as vk
+        >>> vk.data.open("digits")
         Dataset('digits', event_shape=(1, 8, 8), train=1437, validation=180, test=180, transforms=[Binarize])
     """
 

@@ -57,7 +57,8 @@ def open(
         ConfigError: if options, transforms or fractions do not fit the source.
 
     Example:
-        >>> data = open("digits")
+        >>> import vaekit as vk
+        >>> data = vk.data.open("digits")
         >>> print(data.describe().splitlines()[0])
         digits: 1,437 rows to train on, 180 to validate, 180 to test.
     """

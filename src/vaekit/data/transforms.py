@@ -80,7 +80,9 @@ class Binarize(Transform):
     2^-17, and 0 and 1 are kept exactly.
 
     Example:
-        >>> Binarize()(torch.tensor([[0.0, 1.0]]))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.data.Binarize()(torch.tensor([[0.0, 1.0]]))
         tensor([[0., 1.]])
     """
 
@@ -117,7 +119,9 @@ class Threshold(Transform):
     """Set values of at least `at` to 1 and the others to 0.
 
     Example:
-        >>> Threshold(0.5)(torch.tensor([[0.2, 0.5]]))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.data.Threshold(0.5)(torch.tensor([[0.2, 0.5]]))
         tensor([[0., 1.]])
     """
 
@@ -142,7 +146,9 @@ class Dequantize(Transform):
         levels: the number L of grid values.
 
     Example:
-        >>> Dequantize(2).log_volume((1,)) / math.log(2)
+        >>> import math
+        >>> import vaekit as vk
+        >>> vk.data.Dequantize(2).log_volume((1,)) / math.log(2)
         1.0
     """
 
@@ -174,7 +180,9 @@ class Standardize(Transform):
         std: likewise; 1 where the training data does not vary.
 
     Example:
-        >>> Standardize((10.0,), (2.0,))(torch.tensor([[14.0]]))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.data.Standardize((10.0,), (2.0,))(torch.tensor([[14.0]]))
         tensor([[2.]])
     """
 

@@ -20,7 +20,9 @@ class Bernoulli(Elements):
         validate_args: whether to check parameters, and that values are 0 or 1.
 
     Example:
-        >>> Bernoulli(torch.zeros(4, 1, 2, 2), event_dim=3).log_prob(torch.ones(4, 1, 2, 2))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.distributions.Bernoulli(torch.zeros(4, 1, 2, 2), event_dim=3).log_prob(torch.ones(4, 1, 2, 2))
         tensor([-2.7726, -2.7726, -2.7726, -2.7726])
     """
 
@@ -80,7 +82,9 @@ class ContinuousBernoulli(Elements):
         validate_args: whether to check parameters, and that values lie in [0, 1].
 
     Example:
-        >>> p = ContinuousBernoulli(torch.tensor([0.1, 0.5]).logit(), event_dim=0)
+        >>> import torch
+        >>> import vaekit as vk
+        >>> p = vk.distributions.ContinuousBernoulli(torch.tensor([0.1, 0.5]).logit(), event_dim=0)
         >>> p.mean, p.log_prob(torch.tensor([0.5, 0.5]))
         (tensor([0.3301, 0.5000]), tensor([-0.1936,  0.0000]))
     """

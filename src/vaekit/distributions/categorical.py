@@ -46,7 +46,9 @@ class Categorical(Elements):
         validate_args: whether to check parameters and values.
 
     Example:
-        >>> p = Categorical(torch.zeros(2, 5), event_dim=1)
+        >>> import torch
+        >>> import vaekit as vk
+        >>> p = vk.distributions.Categorical(torch.zeros(2, 5), event_dim=1)
         >>> p.log_prob(torch.tensor([0.0, 4.0])), p.mean
         (tensor(-3.2189), tensor([2., 2.]))
     """

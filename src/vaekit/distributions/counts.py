@@ -25,7 +25,9 @@ class Poisson(Elements):
         validate_args: whether to check parameters, and that values are whole numbers from 0.
 
     Example:
-        >>> Poisson(torch.zeros(3), event_dim=1).log_prob(torch.tensor([0.0, 1.0, 2.0]))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.distributions.Poisson(torch.zeros(3), event_dim=1).log_prob(torch.tensor([0.0, 1.0, 2.0]))
         tensor(-3.6931)
     """
 
@@ -74,7 +76,9 @@ class NegativeBinomial(Elements):
         validate_args: whether to check parameters, and that values are whole numbers from 0.
 
     Example:
-        >>> NegativeBinomial(torch.zeros(2), torch.tensor(0.0), event_dim=1).log_prob(torch.tensor([0.0, 1.0]))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.distributions.NegativeBinomial(torch.zeros(2), torch.tensor(0.0), event_dim=1).log_prob(torch.tensor([0.0, 1.0]))
         tensor(-2.0794)
     """
 
@@ -115,7 +119,9 @@ class ZeroInflated(Elements):
         validate_args: whether to check parameters, and that values are whole numbers from 0.
 
     Example:
-        >>> p = ZeroInflated(Poisson(torch.zeros(1), event_dim=1), torch.zeros(1))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> p = vk.distributions.ZeroInflated(vk.distributions.Poisson(torch.zeros(1), event_dim=1), torch.zeros(1))
         >>> p.mean, p.log_prob(torch.tensor([0.0])).exp()
         (tensor([0.5000]), tensor(0.6839))
     """

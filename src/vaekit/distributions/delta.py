@@ -19,7 +19,9 @@ class Delta(Located):
         validate_args: whether to check parameters and values.
 
     Example:
-        >>> Delta(torch.ones(3, 2)).rsample((5,)).shape
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.distributions.Delta(torch.ones(3, 2)).rsample((5,)).shape
         torch.Size([5, 3, 2])
     """
 

@@ -48,8 +48,10 @@ class DiscretizedLogisticMixture(Distribution):
     mean of samples has no such error.
 
     Example:
+        >>> import torch
+        >>> import vaekit as vk
         >>> loc, nothing = torch.zeros(1, 1, 256), torch.zeros(1, 0, 256)
-        >>> p = DiscretizedLogisticMixture(torch.zeros(1, 256), loc, loc - 3, nothing, event_shape=(256,))
+        >>> p = vk.distributions.DiscretizedLogisticMixture(torch.zeros(1, 256), loc, loc - 3, nothing, event_shape=(256,))
         >>> p.log_prob(torch.full((256,), 128 / 255)) / 256
         tensor(-3.2365)
     """

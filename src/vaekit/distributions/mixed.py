@@ -21,9 +21,11 @@ class Mixed(Distribution):
         validate_args: whether the shape of values is checked (their support is each group's own affair).
 
     Example:
-        >>> from vaekit.distributions import Bernoulli, Normal
+        >>> import torch
+        >>> import vaekit as vk
         >>> zero = torch.zeros(1)
-        >>> p = Mixed([Normal(zero, zero, 0), Bernoulli(zero, 0)], [torch.tensor([1]), torch.tensor([0])])
+        >>> parts = [vk.distributions.Normal(zero, zero, 0), vk.distributions.Bernoulli(zero, 0)]
+        >>> p = vk.distributions.Mixed(parts, [torch.tensor([1]), torch.tensor([0])])
         >>> p.mean, p.log_prob(torch.tensor([1.0, 0.0]))
         (tensor([0.5000, 0.0000]), tensor(-1.6121))
     """

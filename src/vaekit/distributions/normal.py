@@ -22,7 +22,9 @@ class DiagonalNormal(Located):
         validate_args: whether to check parameters and values.
 
     Example:
-        >>> q = DiagonalNormal(torch.zeros(3, 2), torch.zeros(3, 2))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> q = vk.distributions.DiagonalNormal(torch.zeros(3, 2), torch.zeros(3, 2))
         >>> q.log_prob(torch.zeros(2))
         tensor([-1.8379, -1.8379, -1.8379])
     """
@@ -69,7 +71,9 @@ class StandardNormal(Located):
         validate_args: whether to check values.
 
     Example:
-        >>> StandardNormal(torch.zeros(2)).log_prob(torch.zeros(2))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.distributions.StandardNormal(torch.zeros(2)).log_prob(torch.zeros(2))
         tensor(-1.8379)
     """
 
@@ -98,7 +102,9 @@ class FullNormal(MultivariateNormal):
     is computed when L is ill-conditioned.
 
     Example:
-        >>> FullNormal(torch.zeros(3, 2), scale_tril=torch.eye(2)).rsample((5,)).shape
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.distributions.FullNormal(torch.zeros(3, 2), scale_tril=torch.eye(2)).rsample((5,)).shape
         torch.Size([5, 3, 2])
     """
 

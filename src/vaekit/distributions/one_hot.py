@@ -25,7 +25,9 @@ class OneHotCategoricals(Distribution):
         validate_args: whether to check parameters.
 
     Example:
-        >>> OneHotCategoricals(torch.zeros(3, 5, 10)).sample((2,)).shape
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.distributions.OneHotCategoricals(torch.zeros(3, 5, 10)).sample((2,)).shape
         torch.Size([2, 3, 50])
     """
 
@@ -90,7 +92,9 @@ class RelaxedCategoricals(Distribution):
         validate_args: whether to check parameters.
 
     Example:
-        >>> RelaxedCategoricals(torch.zeros(3, 5, 10), temperature=0.5).rsample().shape
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.distributions.RelaxedCategoricals(torch.zeros(3, 5, 10), temperature=0.5).rsample().shape
         torch.Size([3, 50])
     """
 

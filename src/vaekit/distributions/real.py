@@ -85,7 +85,9 @@ class Normal(LocationScale):
     Arguments: see `LocationScale`.
 
     Example:
-        >>> Normal(torch.zeros(5, 2), torch.tensor(0.0), event_dim=1).log_prob(torch.zeros(2))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.distributions.Normal(torch.zeros(5, 2), torch.tensor(0.0), event_dim=1).log_prob(torch.zeros(2))
         tensor([-1.8379, -1.8379, -1.8379, -1.8379, -1.8379])
     """
 
@@ -108,7 +110,9 @@ class Laplace(LocationScale):
     Arguments: see `LocationScale`.
 
     Example:
-        >>> Laplace(torch.zeros(2), torch.tensor(0.0), event_dim=1).log_prob(torch.zeros(2))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.distributions.Laplace(torch.zeros(2), torch.tensor(0.0), event_dim=1).log_prob(torch.zeros(2))
         tensor(-1.3863)
     """
 
@@ -139,7 +143,9 @@ class StudentT(LocationScale):
         validate_args: whether to check parameters and values.
 
     Example:
-        >>> StudentT(torch.zeros(2), torch.tensor(0.0), torch.tensor(0.0), event_dim=1).log_prob(torch.zeros(2))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.distributions.StudentT(torch.zeros(2), torch.tensor(0.0), torch.tensor(0.0), event_dim=1).log_prob(torch.zeros(2))
         tensor(-2.2895)
     """
 
@@ -180,7 +186,9 @@ class LogNormal(Elements):
         validate_args: whether to check parameters, and that values are positive.
 
     Example:
-        >>> LogNormal(torch.zeros(2), torch.zeros(2), event_dim=1).log_prob(torch.ones(2))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.distributions.LogNormal(torch.zeros(2), torch.zeros(2), event_dim=1).log_prob(torch.ones(2))
         tensor(-1.8379)
     """
 

@@ -87,11 +87,12 @@ def log_likelihood(model: VAE, x: Tensor, *context: Tensor, samples: int = 1000,
         DataError: if there is no example, or the likelihood cannot score a value.
 
     Example:
+        >>> import torch
         >>> import vaekit as vk
         >>> posterior = vk.posteriors.DiagonalNormal(vk.networks.MLP(9, 4))
         >>> likelihood = vk.likelihoods.Bernoulli(vk.networks.MLP(2, 9), (1, 3, 3))
         >>> model = vk.VAE(vk.priors.StandardNormal(2), posterior, likelihood)
-        >>> log_likelihood(model, torch.ones(5, 1, 3, 3), samples=100).shape
+        >>> vk.evaluation.log_likelihood(model, torch.ones(5, 1, 3, 3), samples=100).shape
         torch.Size([5])
     """
     if not has_bound(model):
@@ -167,11 +168,12 @@ def evaluate(
         NonFiniteError: if a term is a NaN or an infinity.
 
     Example:
+        >>> import torch
         >>> import vaekit as vk
         >>> posterior = vk.posteriors.DiagonalNormal(vk.networks.MLP(9, 4))
         >>> likelihood = vk.likelihoods.Bernoulli(vk.networks.MLP(2, 9), (1, 3, 3))
         >>> model = vk.VAE(vk.priors.StandardNormal(2), posterior, likelihood)
-        >>> evaluate(model, [torch.ones(5, 1, 3, 3)]).examples
+        >>> vk.evaluation.evaluate(model, [torch.ones(5, 1, 3, 3)]).examples
         5
     """
     no_bound = None if has_bound(model) else NO_BOUND
@@ -244,7 +246,10 @@ def bits_per_dim(log_likelihood: Tensor, dimensions: int, offset: float = 0.0) -
     r"""Turn log-densities in nats into the bits that each element of the stored data costs, :math:`(o - \log p) / (D \log 2)`.
 
     Example:
-        >>> bits_per_dim(torch.tensor([0.0]), 784, offset=784 * math.log(256))
+        >>> import math
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.evaluation.bits_per_dim(torch.tensor([0.0]), 784, offset=784 * math.log(256))
         tensor([8.])
     """
     return (offset - log_likelihood) / (dimensions * math.log(2))

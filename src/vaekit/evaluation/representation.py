@@ -105,7 +105,9 @@ def active_units(codes: Tensor, threshold: float = ACTIVE) -> Tensor:
         Booleans, shape (D,).
 
     Example:
-        >>> active_units(torch.tensor([[-1.0, 0.01], [1.0, 0.02]]))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.evaluation.active_units(torch.tensor([[-1.0, 0.01], [1.0, 0.02]]))
         tensor([ True, False])
     """
     return codes.double().var(0, correction=0) > threshold

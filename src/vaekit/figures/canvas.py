@@ -52,7 +52,8 @@ def pixels(x: Tensor | npt.NDArray[np.generic], shown: Shown = as_given) -> Imag
 
     Example:
         >>> import torch
-        >>> pixels(torch.tensor([[[[0.0, 0.5, 2.0]]]]))
+        >>> import vaekit as vk
+        >>> vk.figures.pixels(torch.tensor([[[[0.0, 0.5, 2.0]]]]))
         array([[[  0, 128, 255]]], dtype=uint8)
     """
     given = shown(x.detach().cpu()).float().numpy() if isinstance(x, Tensor) else x
@@ -88,7 +89,9 @@ def grid(cells: Image, columns: int = 8, gap: int = 1) -> Image:
         One image, R rows of H pixels and `columns` columns of W, with gaps.
 
     Example:
-        >>> grid(np.zeros((3, 2, 2), np.uint8), columns=2)
+        >>> import numpy as np
+        >>> import vaekit as vk
+        >>> vk.figures.grid(np.zeros((3, 2, 2), np.uint8), columns=2)
         array([[  0,   0, 255,   0,   0],
                [  0,   0, 255,   0,   0],
                [255, 255, 255, 255, 255],

@@ -23,7 +23,8 @@ def linear_axis(low: float, high: float, count: int = 20) -> Tensor:
     """Return `count` evenly spaced coordinates from `low` to `high`.
 
     Example:
-        >>> linear_axis(0.0, 1.0, 3)
+        >>> import vaekit as vk
+        >>> vk.figures.linear_axis(0.0, 1.0, 3)
         tensor([0.0000, 0.5000, 1.0000])
     """
     return torch.linspace(low, high, count)
@@ -33,7 +34,8 @@ def normal_axis(count: int = 20) -> Tensor:
     """Return the coordinates that cut N(0, 1) into `count` equally probable parts at their medians.
 
     Example:
-        >>> normal_axis(2)
+        >>> import vaekit as vk
+        >>> vk.figures.normal_axis(2)
         tensor([-0.6745,  0.6745])
     """
     quantiles: Tensor = torch.special.ndtri((torch.arange(count) + 0.5) / count)
@@ -108,7 +110,9 @@ def spherical(start: Tensor, stop: Tensor, steps: int) -> Tensor:
         Shape (steps, ..., D), the ends included.
 
     Example:
-        >>> spherical(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 3)[1]
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.figures.spherical(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 3)[1]
         tensor([0.7071, 0.7071])
     """
     t = torch.linspace(0, 1, steps).to(start).reshape(-1, *[1] * start.ndim)
@@ -212,7 +216,8 @@ def by_rate(rates: Sequence[float] | Tensor, *, most: int | None = None) -> list
     """Order latents by falling rate and keep at most `most`.
 
     Example:
-        >>> by_rate([0.1, 2.0, 0.5], most=2)
+        >>> import vaekit as vk
+        >>> vk.figures.by_rate([0.1, 2.0, 0.5], most=2)
         [1, 2]
     """
     return torch.as_tensor(rates).argsort(descending=True, stable=True)[:most].tolist()

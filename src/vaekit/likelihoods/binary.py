@@ -25,7 +25,8 @@ class Bernoulli(Likelihood):
 
     Example:
         >>> import torch
-        >>> Bernoulli(nn.Linear(2, 784), (1, 28, 28))(torch.zeros(5, 3, 2)).mean.shape
+        >>> import vaekit as vk
+        >>> vk.likelihoods.Bernoulli(torch.nn.Linear(2, 784), (1, 28, 28))(torch.zeros(5, 3, 2)).mean.shape
         torch.Size([5, 3, 1, 28, 28])
     """
 
@@ -63,7 +64,8 @@ class ContinuousBernoulli(Likelihood):
 
     Example:
         >>> import torch
-        >>> ContinuousBernoulli(nn.Linear(2, 784), (1, 28, 28))(torch.zeros(5, 2)).mean.shape
+        >>> import vaekit as vk
+        >>> vk.likelihoods.ContinuousBernoulli(torch.nn.Linear(2, 784), (1, 28, 28))(torch.zeros(5, 2)).mean.shape
         torch.Size([5, 1, 28, 28])
     """
 

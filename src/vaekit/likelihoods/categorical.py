@@ -27,7 +27,8 @@ class Categorical(Likelihood):
 
     Example:
         >>> import torch
-        >>> Categorical(nn.Linear(2, 3 * 5), 3, levels=5)(torch.zeros(4, 2)).mode.shape
+        >>> import vaekit as vk
+        >>> vk.likelihoods.Categorical(torch.nn.Linear(2, 3 * 5), 3, levels=5)(torch.zeros(4, 2)).mode.shape
         torch.Size([4, 3])
     """
 

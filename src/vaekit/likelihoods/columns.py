@@ -52,7 +52,8 @@ class Real(Column):
 
     Example:
         >>> import torch
-        >>> Real().distribution(torch.zeros(5, 2)).log_prob(torch.tensor(0.0))
+        >>> import vaekit as vk
+        >>> vk.likelihoods.columns.Real().distribution(torch.zeros(5, 2)).log_prob(torch.tensor(0.0))
         tensor([-0.9189, -0.9189, -0.9189, -0.9189, -0.9189])
     """
 
@@ -69,7 +70,8 @@ class Positive(Column):
 
     Example:
         >>> import torch
-        >>> Positive().distribution(torch.zeros(2)).log_prob(torch.tensor(1.0))
+        >>> import vaekit as vk
+        >>> vk.likelihoods.columns.Positive().distribution(torch.zeros(2)).log_prob(torch.tensor(1.0))
         tensor(-0.9189)
     """
 
@@ -89,7 +91,8 @@ class Binary(Column):
 
     Example:
         >>> import torch
-        >>> Binary().distribution(torch.zeros(1)).log_prob(torch.tensor(1.0))
+        >>> import vaekit as vk
+        >>> vk.likelihoods.columns.Binary().distribution(torch.zeros(1)).log_prob(torch.tensor(1.0))
         tensor(-0.6931)
     """
 
@@ -115,7 +118,8 @@ class Categorical(Column):
 
     Example:
         >>> import torch
-        >>> Categorical(4).distribution(torch.zeros(4)).log_prob(torch.tensor(3.0))
+        >>> import vaekit as vk
+        >>> vk.likelihoods.columns.Categorical(4).distribution(torch.zeros(4)).log_prob(torch.tensor(3.0))
         tensor(-1.3863)
     """
 
@@ -144,7 +148,8 @@ class Count(Column):
 
     Example:
         >>> import torch
-        >>> Count().distribution(torch.zeros(2)).log_prob(torch.tensor(0.0))
+        >>> import vaekit as vk
+        >>> vk.likelihoods.columns.Count().distribution(torch.zeros(2)).log_prob(torch.tensor(0.0))
         tensor(-0.6931)
     """
 

@@ -37,7 +37,8 @@ class Poisson(Counts):
 
     Example:
         >>> import torch
-        >>> Poisson(nn.Linear(2, 33), 33)(torch.zeros(5, 2)).log_prob(torch.zeros(5, 33)).shape
+        >>> import vaekit as vk
+        >>> vk.likelihoods.Poisson(torch.nn.Linear(2, 33), 33)(torch.zeros(5, 2)).log_prob(torch.zeros(5, 33)).shape
         torch.Size([5])
     """
 
@@ -85,7 +86,8 @@ class NegativeBinomial(Overdispersed):
 
     Example:
         >>> import torch
-        >>> NegativeBinomial(nn.Linear(2, 2 * 33), 33)(torch.zeros(5, 2)).mean.shape
+        >>> import vaekit as vk
+        >>> vk.likelihoods.NegativeBinomial(torch.nn.Linear(2, 2 * 33), 33)(torch.zeros(5, 2)).mean.shape
         torch.Size([5, 33])
     """
 
@@ -109,7 +111,8 @@ class ZeroInflatedNegativeBinomial(Overdispersed):
 
     Example:
         >>> import torch
-        >>> ZeroInflatedNegativeBinomial(nn.Linear(2, 3 * 33), 33)(torch.zeros(5, 2)).mean.shape
+        >>> import vaekit as vk
+        >>> vk.likelihoods.ZeroInflatedNegativeBinomial(torch.nn.Linear(2, 3 * 33), 33)(torch.zeros(5, 2)).mean.shape
         torch.Size([5, 33])
     """
 

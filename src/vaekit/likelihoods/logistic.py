@@ -38,7 +38,9 @@ class DiscretizedLogisticMixture(Likelihood):
         DataError: from `check`, for values off the grid.
 
     Example:
-        >>> DiscretizedLogisticMixture(nn.Identity(), (3, 32, 32), components=10).features
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.likelihoods.DiscretizedLogisticMixture(torch.nn.Identity(), (3, 32, 32), components=10).features
         (100, 32, 32)
     """
 

@@ -25,8 +25,10 @@ class Mixed(Likelihood):
         DataError: from `check`, for values that their column's kind does not have.
 
     Example:
+        >>> import torch
+        >>> import vaekit as vk
         >>> from vaekit.likelihoods.columns import Binary, Categorical, Real
-        >>> Mixed(nn.Linear(2, 1 + 4 + 2), [Binary(), Categorical(4), Real()])(torch.zeros(5, 2)).mean.shape
+        >>> vk.likelihoods.Mixed(torch.nn.Linear(2, 1 + 4 + 2), [Binary(), Categorical(4), Real()])(torch.zeros(5, 2)).mean.shape
         torch.Size([5, 3])
     """
 

@@ -57,7 +57,8 @@ class Normal(LocationScale):
 
     Example:
         >>> import torch
-        >>> p = Normal(nn.Linear(2, 3), 3, scale=0.5)(torch.zeros(5, 2))
+        >>> import vaekit as vk
+        >>> p = vk.likelihoods.Normal(torch.nn.Linear(2, 3), 3, scale=0.5)(torch.zeros(5, 2))
         >>> p.batch_shape, p.event_shape, p.stddev[0]
         (torch.Size([5]), torch.Size([3]), tensor([0.5000, 0.5000, 0.5000]))
     """
@@ -76,7 +77,8 @@ class Laplace(LocationScale):
 
     Example:
         >>> import torch
-        >>> Laplace(nn.Linear(2, 3), 3)(torch.zeros(5, 2)).log_prob(torch.zeros(5, 3)).shape
+        >>> import vaekit as vk
+        >>> vk.likelihoods.Laplace(torch.nn.Linear(2, 3), 3)(torch.zeros(5, 2)).log_prob(torch.zeros(5, 3)).shape
         torch.Size([5])
     """
 
@@ -97,7 +99,8 @@ class StudentT(Likelihood):
 
     Example:
         >>> import torch
-        >>> StudentT(nn.Linear(2, 3), 3, df=5.0)(torch.zeros(5, 2)).log_prob(torch.zeros(5, 3)).shape
+        >>> import vaekit as vk
+        >>> vk.likelihoods.StudentT(torch.nn.Linear(2, 3), 3, df=5.0)(torch.zeros(5, 2)).log_prob(torch.zeros(5, 3)).shape
         torch.Size([5])
     """
 

@@ -65,7 +65,8 @@ class FixedScale(Scale):
         ConfigError: if it is not above 0.
 
     Example:
-        >>> FixedScale(0.5)().exp()
+        >>> import vaekit as vk
+        >>> vk.likelihoods.FixedScale(0.5)().exp()
         tensor(0.5000)
     """
 
@@ -96,7 +97,8 @@ class SharedScale(Scale):
         ConfigError: if `initial` is not above 0, or its logarithm is beyond the bound.
 
     Example:
-        >>> SharedScale(initial=0.5)().exp()
+        >>> import vaekit as vk
+        >>> vk.likelihoods.SharedScale(initial=0.5)().exp()
         tensor(0.5000, grad_fn=<ExpBackward0>)
     """
 
@@ -117,7 +119,9 @@ class ElementScale(Scale):
     """A number for each element and latent: one more output of the network for each element, after the locations.
 
     Example:
-        >>> ElementScale()(torch.zeros(3, 784)).shape
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.likelihoods.ElementScale()(torch.zeros(3, 784)).shape
         torch.Size([3, 784])
     """
 
@@ -148,7 +152,8 @@ class OptimalScale(Scale):
         ConfigError: if `memory` is below 1; or from a likelihood whose best scale has no closed form.
 
     Example:
-        >>> OptimalScale()().exp()
+        >>> import vaekit as vk
+        >>> vk.likelihoods.OptimalScale()().exp()
         tensor(1.)
     """
 

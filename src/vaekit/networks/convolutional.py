@@ -28,7 +28,8 @@ class ConvEncoder(Encoder):
 
     Example:
         >>> import torch
-        >>> ConvEncoder((3, 33, 17), 8, normalization=nn.BatchNorm2d)(torch.zeros(5, 3, 33, 17)).shape
+        >>> import vaekit as vk
+        >>> vk.networks.ConvEncoder((3, 33, 17), 8, normalization=torch.nn.BatchNorm2d)(torch.zeros(5, 3, 33, 17)).shape
         torch.Size([5, 8])
     """
 
@@ -64,7 +65,8 @@ class ConvDecoder(Decoder):
 
     Example:
         >>> import torch
-        >>> ConvDecoder(8, (3, 33, 17), normalization=nn.BatchNorm2d)(torch.zeros(5, 8)).shape
+        >>> import vaekit as vk
+        >>> vk.networks.ConvDecoder(8, (3, 33, 17), normalization=torch.nn.BatchNorm2d)(torch.zeros(5, 8)).shape
         torch.Size([5, 3, 33, 17])
     """
 

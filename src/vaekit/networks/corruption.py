@@ -42,7 +42,9 @@ class Masking(_Elementwise):
     """Set elements to 0 with a probability, without rescaling the others.
 
     Example:
-        >>> Masking(probability=1.0)(torch.ones(2))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.networks.Masking(probability=1.0)(torch.ones(2))
         tensor([0., 0.])
     """
 
@@ -54,7 +56,9 @@ class SaltAndPepper(_Elementwise):
     """Replace elements, with a probability, by 0 or 1, each as often.
 
     Example:
-        >>> SaltAndPepper(probability=0.0)(torch.ones(2))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.networks.SaltAndPepper(probability=0.0)(torch.ones(2))
         tensor([1., 1.])
     """
 
@@ -74,7 +78,9 @@ class GaussianNoise(Corruption):
         ConfigError: if it is negative or not finite.
 
     Example:
-        >>> GaussianNoise(scale=0.0)(torch.ones(2))
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.networks.GaussianNoise(scale=0.0)(torch.ones(2))
         tensor([1., 1.])
     """
 
@@ -98,7 +104,9 @@ class Corrupted(nn.Module):
         network: what is applied.
 
     Example:
-        >>> network = Corrupted(Masking(1.0), nn.Identity())
+        >>> import torch
+        >>> import vaekit as vk
+        >>> network = vk.networks.Corrupted(vk.networks.Masking(1.0), torch.nn.Identity())
         >>> network(torch.ones(2)), network.eval()(torch.ones(2))
         (tensor([0., 0.]), tensor([1., 1.]))
     """

@@ -36,7 +36,9 @@ class MLP(nn.Module):
         ShapeError: in use, if the inputs have another total width, or a context not one vector for each example.
 
     Example:
-        >>> MLP(2, 400, (1, 28, 28))(torch.zeros(5, 2)).shape
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.networks.MLP(2, 400, (1, 28, 28))(torch.zeros(5, 2)).shape
         torch.Size([5, 1, 28, 28])
     """
 

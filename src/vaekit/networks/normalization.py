@@ -15,7 +15,8 @@ class GroupNorm(nn.GroupNorm):
         groups: the number of groups wanted.
 
     Example:
-        >>> GroupNorm(12).num_groups, GroupNorm(32).num_groups
+        >>> import vaekit as vk
+        >>> vk.networks.GroupNorm(12).num_groups, vk.networks.GroupNorm(32).num_groups
         (4, 8)
     """
 

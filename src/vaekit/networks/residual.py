@@ -30,7 +30,8 @@ class ResidualEncoder(Encoder):
 
     Example:
         >>> import torch
-        >>> ResidualEncoder((1, 28, 28), 8, channels=(8, 16))(torch.zeros(5, 1, 28, 28)).shape
+        >>> import vaekit as vk
+        >>> vk.networks.ResidualEncoder((1, 28, 28), 8, channels=(8, 16))(torch.zeros(5, 1, 28, 28)).shape
         torch.Size([5, 8])
     """
 
@@ -68,7 +69,8 @@ class ResidualDecoder(Decoder):
 
     Example:
         >>> import torch
-        >>> ResidualDecoder(8, (1, 28, 28), channels=(8, 16))(torch.zeros(5, 8)).shape
+        >>> import vaekit as vk
+        >>> vk.networks.ResidualDecoder(8, (1, 28, 28), channels=(8, 16))(torch.zeros(5, 8)).shape
         torch.Size([5, 1, 28, 28])
     """
 

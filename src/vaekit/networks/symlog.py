@@ -17,7 +17,8 @@ class Symlog(nn.Module):
 
     Example:
         >>> import torch
-        >>> Symlog(nn.Identity())(torch.tensor([0.0, -1.0, 1e6]))
+        >>> import vaekit as vk
+        >>> vk.networks.Symlog(torch.nn.Identity())(torch.tensor([0.0, -1.0, 1e6]))
         tensor([ 0.0000, -0.6931, 13.8155])
     """
 

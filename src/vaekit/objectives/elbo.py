@@ -48,7 +48,8 @@ class ELBO(Objective):
             below 1; or if `free_bits` and `capacity` are both given.
 
     Example:
-        >>> ELBO(beta=4.0)
+        >>> import vaekit as vk
+        >>> vk.objectives.ELBO(beta=4.0)
         ELBO(beta=4.0, samples=1, free_bits=0.0, capacity=None)
     """
 

@@ -36,7 +36,8 @@ class IWAE(Objective):
     `Terms.distortion` and `Terms.rates` are the ELBO's, averaged over the samples, for comparison; the loss is minus the bound.
 
     Example:
-        >>> IWAE(samples=50)
+        >>> import vaekit as vk
+        >>> vk.objectives.IWAE(samples=50)
         IWAE(samples=50)
     """
 

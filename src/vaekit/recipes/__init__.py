@@ -31,7 +31,8 @@ def describe(name: str) -> Recipe:
     """Read what a recipe says of itself.
 
     Example:
-        >>> describe("mnist-bernoulli").source
+        >>> import vaekit as vk
+        >>> vk.recipes.describe("mnist-bernoulli").source
         'Pyro, "Variational Autoencoders" (tutorial, 2017).'
     """
     lines = []

@@ -147,8 +147,10 @@ class InverseTimeLR(torch.optim.lr_scheduler.LambdaLR):
         rate: r, the decay per step of the schedule.
 
     Example:
+        >>> import torch
+        >>> import vaekit as vk
         >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-        >>> InverseTimeLR(optimizer, rate=1.0).get_last_lr()
+        >>> vk.training.InverseTimeLR(optimizer, rate=1.0).get_last_lr()
         [1.0]
     """
 
