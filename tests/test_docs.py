@@ -1,19 +1,24 @@
-"""The pages say what is so: their programs run and print what they show, their commands work, their links lead somewhere."""
+"""The pages say what is so: their programs run and print what they show, their commands work, their links lead somewhere.
+
+So do the examples of docstrings: whoever pastes one into a new session sees what it shows.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import doctest
 import io
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from prose import PAGES, ROOT, agree, anchors, commands, links, programs, quoted, sections, table, write_files
+from surface import examples, examples_of
 
 from vaekit import cli
 from vaekit.commands.flags import parse_fit
@@ -116,6 +121,38 @@ def test_links_lead_to_files_and_headings(page: Path):
 @pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.stem)
 def test_the_first_page_names_every_page(page: Path):
     assert f"docs/{page.name}" in PAGES[0].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
+def test_the_example_of_what_is_public_imports_what_it_uses(
+    example: doctest.DocTest, beside: Path, pytestconfig: pytest.Config
+):
+    assert not complaints(example, pytestconfig.getini("doctest_optionflags"))
+
+
+def test_there_are_examples_in_every_room():
+    found = {example.name for example in examples()}
+    assert found >= {"VAE", "data.open", "priors.StandardNormal", "objectives.Linear", "likelihoods.columns.Real"}
+
+
+def test_an_example_that_imports_too_little_is_noticed():
+    def needy() -> None:
+        """Do nothing.
+
+        >>> io.StringIO("text").read()
+        'text'
+        """
+
+    (example,) = examples_of("needy", needy)
+    assert "NameError: name 'io' is not defined" in complaints(example)
+
+
+def complaints(example: doctest.DocTest, options: Iterable[str] = ()) -> str:
+    """Run an example, and return what is wrong with it."""
+    printed = io.StringIO()
+    flags = sum(doctest.OPTIONFLAGS_BY_NAME[name] for name in options)
+    doctest.DocTestRunner(verbose=False, optionflags=flags).run(example, out=printed.write)
+    return printed.getvalue()
 
 
 def parse_only(patch: pytest.MonkeyPatch) -> None:

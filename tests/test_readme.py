@@ -18,6 +18,7 @@ import torch
 import yaml
 from catalogue import compose
 from prose import PAGES, ROOT, blocks, quoted, table
+from surface import members
 from torch import nn
 
 import vaekit as vk
@@ -32,13 +33,8 @@ README, DOCS = ROOT / "README.md", ROOT / "docs"
 
 def concrete(room: ModuleType, base: type) -> set[str]:
     """Name the classes of a room that can be made and are of a kind."""
-    public = getattr(room, "__all__", [name for name, value in vars(room).items() if _is_from(value, room)])
-    classes = {name: getattr(room, name) for name in public}
-    return {n for n, c in classes.items() if isinstance(c, type) and issubclass(c, base) and not inspect.isabstract(c)}
-
-
-def _is_from(value: object, room: ModuleType) -> bool:
-    return getattr(value, "__module__", None) == room.__name__
+    classes = members(room).items()
+    return {n for n, c in classes if isinstance(c, type) and issubclass(c, base) and not inspect.isabstract(c)}
 
 
 def networks() -> set[str]:
