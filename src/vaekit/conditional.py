@@ -36,6 +36,19 @@ class Conditional(nn.Module, ABC):
         couples_batch: whether row i of the output may depend on row j of what is given.
         is_density: whether the distribution has a density or mass function, so that a bound on log p(x) exists.
         validate_args: whether returned distributions check their parameters and the values they score.
+
+    Example:
+        >>> import torch
+        >>> import vaekit as vk
+        >>> class Laplace(vk.Conditional):
+        ...     def __init__(self, network):
+        ...         super().__init__()
+        ...         self.network = network
+        ...     def forward(self, *given):
+        ...         loc, log_scale = self.network(*given).chunk(2, -1)
+        ...         return torch.distributions.Independent(torch.distributions.Laplace(loc, log_scale.exp()), 1)
+        >>> Laplace(torch.nn.Linear(784, 2 * 16))(torch.zeros(3, 784)).mean.shape
+        torch.Size([3, 16])
     """
 
     couples_batch: bool = False
@@ -76,6 +89,13 @@ def split(output: Tensor, parts: int, owner: str, meaning: str) -> tuple[Tensor,
 
     Raises:
         ShapeError: if the output is not a batch of vectors or its width is not a multiple of `parts`.
+
+    Example:
+        >>> import torch
+        >>> from vaekit.conditional import split
+        >>> loc, log_scale = split(torch.zeros(3, 2 * 16), 2, "Laplace", "location and log-scale of each latent")
+        >>> loc.shape
+        torch.Size([3, 16])
     """
     if not isinstance(output, Tensor):
         raise ShapeError(

@@ -77,6 +77,14 @@ def fit(
         DataError: if the data cannot be opened, or the likelihood cannot score it.
         RunError: if the folder holds another run, or, to resume, none; or if another process is fitting the run in it.
         NonFiniteError: if a NaN or an infinity appears.
+
+    Example:
+        >>> import numpy as np
+        >>> import vaekit as vk
+        >>> x = np.random.default_rng(0).random((100, 5))
+        >>> run = vk.fit(vk.compose(x, latent=2), data=x, epochs=1, progress=False)
+        >>> run
+        Run(not kept, data='array', epochs=1, step=1)
     """
     from vaekit.training.engine import make_fabric
     from vaekit.training.loop import Trainer

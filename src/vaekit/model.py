@@ -27,6 +27,14 @@ class Trace(NamedTuple):
         posterior: q(z|x), batch shape (B,).
         prior: p(z), batch shape () or (B,).
         likelihood: p(x|z) at the drawn latents, batch shape (*S, B).
+
+    Example:
+        >>> import vaekit as vk
+        >>> model = vk.compose("digits", latent=2)
+        >>> x = model.sample(5)
+        >>> trace = model.trace(x, samples=(3,))
+        >>> trace.z.shape, trace.log_likelihood(x).shape
+        (torch.Size([3, 5, 2]), torch.Size([3, 5]))
     """
 
     z: Tensor
@@ -105,6 +113,13 @@ class VAE(nn.Module):
 
         Raises:
             ShapeError: if the likelihood scores elements of an example apart, or the prior latents.
+
+        Example:
+            >>> import torch
+            >>> import vaekit as vk
+            >>> model = vk.compose("digits", latent=2)
+            >>> model.log_joint(torch.zeros(5, 1, 8, 8), torch.zeros(3, 5, 2)).shape
+            torch.Size([3, 5])
         """
         prior = self._law("prior", *context)
         log_prior = _per_draw("prior", prior, prior.log_prob(z), z, "1 dimension, the latents")
@@ -131,6 +146,13 @@ class VAE(nn.Module):
 
         Raises:
             ConfigError: if `shape` is no number or shape, or `generator` no generator.
+
+        Example:
+            >>> import torch
+            >>> import vaekit as vk
+            >>> model = vk.compose("digits", latent=2)
+            >>> model.sample(5, mean=True, generator=torch.Generator().manual_seed(0)).shape
+            torch.Size([5, 1, 8, 8])
         """
         with evaluating(self), randomness(generator, self.step.device):
             z = self._law("prior", *context).sample(require_sizes("shape", shape))
@@ -144,6 +166,12 @@ class VAE(nn.Module):
 
         Raises:
             ConfigError: for what is no tensor, or 8-bit; for a mean that the posterior does not know.
+
+        Example:
+            >>> import vaekit as vk
+            >>> model = vk.compose("digits", latent=2)
+            >>> model.encode(model.sample(5)).shape
+            torch.Size([5, 2])
         """
         with evaluating(self), randomness(generator, self.step.device):
             return self._code(x, context, sample)
@@ -154,6 +182,13 @@ class VAE(nn.Module):
 
         Raises:
             ConfigError: for what is no tensor, or 8-bit.
+
+        Example:
+            >>> import torch
+            >>> import vaekit as vk
+            >>> model = vk.compose("digits", latent=2)
+            >>> model.decode(torch.zeros(5, 2)).shape
+            torch.Size([5, 1, 8, 8])
         """
         with evaluating(self):
             return self._emit(z, context, mean=True)
@@ -166,6 +201,12 @@ class VAE(nn.Module):
 
         Raises:
             ConfigError: for what is no tensor, or 8-bit; for a mean that the posterior does not know.
+
+        Example:
+            >>> import vaekit as vk
+            >>> model = vk.compose("digits", latent=2)
+            >>> model.reconstruct(model.sample(5)).shape
+            torch.Size([5, 1, 8, 8])
         """
         with evaluating(self), randomness(generator, self.step.device):
             return self._emit(self._code(x, context, sample), context, mean=True)

@@ -60,6 +60,14 @@ class Run:
         evaluation: the newest judgement, None if there is none.
         judged: what that is of: the weights and their step, the data's name, and the splits.
         held: what was recorded, by the name of its table, where there is no folder.
+
+    Example:
+        >>> import numpy as np
+        >>> import vaekit as vk
+        >>> x = np.random.default_rng(0).random((100, 5))
+        >>> run = vk.fit(vk.compose(x, latent=2), data=x, epochs=1, progress=False)
+        >>> run.encode("test").shape, run.sample(3).shape, run.evaluate("all", samples=10).examples
+        (torch.Size([10, 2]), torch.Size([3, 5]), 100)
     """
 
     model: VAE
@@ -182,6 +190,14 @@ class Run:
         Returns:
             `row`, the number of each in its source, `file` where it is one, and the scores, shape (N,): log_likelihood,
             distortion and rate, or distortion alone where there is no bound on log p(x).
+
+        Example:
+            >>> import numpy as np
+            >>> import vaekit as vk
+            >>> x = np.random.default_rng(0).random((100, 5))
+            >>> run = vk.fit(vk.compose(x, latent=2), data=x, epochs=1, progress=False)
+            >>> {column: len(values) for column, values in run.score("test", samples=10).items()}
+            {'row': 10, 'log_likelihood': 10, 'distortion': 10, 'rate': 10}
         """
         use = Use.of(self)
         scores = dict(zip(use.scores, use.score(split, samples, seed).unbind(-1), strict=True))
@@ -305,6 +321,16 @@ def load(
         ConfigError: if the configuration names what cannot be imported.
         DataError: if the data is no longer there, was changed, or is a table of other columns.
         ShapeError: if its events have another shape than the model's.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import vaekit as vk
+        >>> x = np.random.default_rng(0).random((100, 5))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = vk.fit(vk.compose(x, latent=2), data=x, run=folder, epochs=1, progress=False)
+        ...     vk.load(folder, data=x).reconstruct("test").shape
+        torch.Size([10, 5])
     """
     folder = Path(folder)
     kept = read_yaml(folder, MODEL)
