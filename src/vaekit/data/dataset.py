@@ -145,6 +145,11 @@ class Dataset:
 
         Raises:
             ConfigError: if there is none of this name.
+
+        Example:
+            >>> import vaekit as vk
+            >>> vk.data.open("digits").split("test")
+            Split(x=uint8 (180, 1, 8, 8), labels=int64 (180,), context=[])
         """
         splits = dict(zip(PARTS, (self.train, self.validation, self.test), strict=True))
         if name not in splits:
@@ -173,7 +178,13 @@ class Dataset:
         return "\n".join(tell(self))
 
     def propose(self) -> Proposal:
-        """Propose a likelihood, and the transforms that it needs, with the reason."""
+        """Propose a likelihood, and the transforms that it needs, with the reason.
+
+        Example:
+            >>> import vaekit as vk
+            >>> vk.data.open("digits").propose().likelihood.__name__
+            'Bernoulli'
+        """
         return self._proposal
 
     def prepared_for(self, likelihood: nn.Module) -> Dataset:
@@ -255,6 +266,11 @@ class Dataset:
 
         Yields:
             (x, *context), each of shape (B, ...).
+
+        Example:
+            >>> import vaekit as vk
+            >>> [len(x) for (x,) in vk.data.open("digits").batches("test", batch_size=100)]
+            [100, 80]
         """
         rows, where = self.split(split), torch.device(device or "cpu")
         steps = [t for t in self.transforms if not t.once and not t.training_only]

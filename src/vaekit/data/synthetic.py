@@ -30,6 +30,11 @@ class Rectangles:
 
     Raises:
         ConfigError: if a rectangle does not fit into the image.
+
+    Example:
+        >>> import vaekit as vk
+        >>> vk.data.open(vk.data.Rectangles(count=100)).train
+        Split(x=uint8 (100, 1, 24, 24), labels=float32 (100, 4), context=[])
     """
 
     count: int = 50_000

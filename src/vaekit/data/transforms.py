@@ -103,6 +103,11 @@ class StaticBinarize(Transform):
 
     Attributes:
         seed: seeds the draw (Larochelle and Murray, 2011, published theirs of MNIST; open its `.amat` files for that one).
+
+    Example:
+        >>> import vaekit as vk
+        >>> vk.data.open("digits", transforms=[vk.data.StaticBinarize()]).levels
+        2
     """
 
     seed: int = 0
@@ -266,6 +271,12 @@ class HorizontalFlip(Transform):
 
     Attributes:
         probability: of being mirrored.
+
+    Example:
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.data.HorizontalFlip(probability=1.0)(torch.tensor([[[[0.0, 1.0]]]]))
+        tensor([[[[1., 0.]]]])
     """
 
     probability: float = 0.5
@@ -288,6 +299,12 @@ class CenterCrop(Transform):
 
     Attributes:
         size: its side, in pixels.
+
+    Example:
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.data.CenterCrop(32)(torch.zeros(5, 3, 48, 64)).shape
+        torch.Size([5, 3, 32, 32])
     """
 
     size: int
@@ -314,6 +331,12 @@ class Resize(Transform):
 
     Attributes:
         size: the side of the result, or (height, width).
+
+    Example:
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.data.Resize((24, 32))(torch.zeros(5, 3, 48, 64)).shape
+        torch.Size([5, 3, 24, 32])
     """
 
     size: int | tuple[int, int]
