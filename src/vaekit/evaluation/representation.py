@@ -87,6 +87,13 @@ def codes(model: VAE, batches: Batches, *, sample: bool = False, seed: int = 0, 
 
     Returns:
         The codes on the CPU, shape (N, D).
+
+    Example:
+        >>> import vaekit as vk
+        >>> data = vk.data.open("digits")
+        >>> model = vk.compose(data, latent=2)
+        >>> vk.evaluation.codes(model, data.batches("test", batch_size=100)).shape
+        torch.Size([180, 2])
     """
     with inference(model, seed):
         return torch.cat([model.encode(*given, sample=sample).cpu() for given in unpacked(model, batches, limit)])
@@ -172,6 +179,15 @@ def aggregate_posterior(model: VAE, batches: Batches, *, limit: int | None = Non
         batches: tuples `(x, *context)`, each tensor of shape (B, ...).
         limit: how many examples are taken at most.
         seed: of random transforms in `batches`.
+
+    Example:
+        >>> import torch
+        >>> import vaekit as vk
+        >>> data = vk.data.open("digits")
+        >>> model = vk.compose(data, latent=2)
+        >>> q = vk.evaluation.aggregate_posterior(model, data.batches("test", batch_size=100))
+        >>> q.examples, q.log_prob(torch.zeros(3, 2)).shape
+        (180, torch.Size([3]))
     """
     with inference(model, seed):
         found = [model.posterior(*given) for given in unpacked(model, batches, limit)]
@@ -226,6 +242,14 @@ def holes(
     Raises:
         ConfigError: if `level` is no share.
         DataError: if there are too few held-out examples for the quantile.
+
+    Example:
+        >>> import vaekit as vk
+        >>> data = vk.data.open("digits")
+        >>> model = vk.compose(data, latent=2)
+        >>> found = vk.evaluation.holes(model, data.batches("train", 100), data.batches("test", 100))
+        >>> found.z.shape, 0 <= found.fraction <= 1
+        (torch.Size([180, 2]), True)
     """
     require_number("holes", "level", level, above=0, most=1)
     aggregate = aggregate_posterior(model, reference, limit=limit, seed=seed)
@@ -285,6 +309,14 @@ def surgery(model: VAE, batches: Batches, *, limit: int = 2000, seed: int = 0) -
 
     Raises:
         ConfigError: if the posterior has no density, or the prior depends on a context, so that there is not one prior.
+
+    Example:
+        >>> import vaekit as vk
+        >>> data = vk.data.open("digits")
+        >>> model = vk.compose(data, latent=2)
+        >>> parts = vk.evaluation.surgery(model, data.batches("test", batch_size=100))
+        >>> parts.examples, sorted(parts.standard_error)
+        (180, ['marginal', 'mutual_information'])
     """
     if not has_bound(model):
         raise ConfigError("The rate of a posterior without density is infinite, so it has no parts.")

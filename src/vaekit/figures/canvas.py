@@ -73,7 +73,13 @@ def pixels(x: Tensor | npt.NDArray[np.generic], shown: Shown = as_given) -> Imag
 
 
 def is_image(event_shape: Sequence[int]) -> bool:
-    """Tell whether examples of this shape can be shown as images."""
+    """Tell whether examples of this shape can be shown as images.
+
+    Example:
+        >>> import vaekit as vk
+        >>> vk.figures.is_image((1, 28, 28)), vk.figures.is_image((784,))
+        (True, False)
+    """
     return len(event_shape) in (2, 3) and min(event_shape[-2:]) > 1
 
 
@@ -109,7 +115,15 @@ def grid(cells: Image, columns: int = 8, gap: int = 1) -> Image:
 
 
 def enlarge(image: Image, factor: int) -> Image:
-    """Repeat every pixel `factor` times in both directions."""
+    """Repeat every pixel `factor` times in both directions.
+
+    Example:
+        >>> import numpy as np
+        >>> import vaekit as vk
+        >>> vk.figures.enlarge(np.array([[0, 255]], np.uint8), 2)
+        array([[  0,   0, 255, 255],
+               [  0,   0, 255, 255]], dtype=uint8)
+    """
     return image.repeat(factor, 0).repeat(factor, 1)
 
 

@@ -106,6 +106,12 @@ def curves(history: History, *, terms: Sequence[str] = (), axis: str = "") -> Fi
 
     Raises:
         ShapeError: if a column is not as long as its split's axis, or there is nothing to draw.
+
+    Example:
+        >>> import vaekit as vk
+        >>> history = {"validation": {"epoch": [1, 2], "bound": [-3.0, -2.5], "rate": [0.4, 0.6]}}
+        >>> [axes.get_title() for axes in vk.figures.curves(history).axes]
+        ['bound on log p(x)', 'rate, KL(q(z|x) || p(z))']
     """
     chosen = terms or terms_of(history)
     if not chosen:

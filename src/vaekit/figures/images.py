@@ -57,6 +57,12 @@ def reconstructions(
         shown: brings values to the range from black, 0, to white, 1.
         seed: of the draws that stand in for the mean of a posterior that does not know it.
         sample: reconstruct draws from any posterior.
+
+    Example:
+        >>> import vaekit as vk
+        >>> model = vk.compose("digits", latent=2)
+        >>> vk.figures.reconstructions(model, model.sample(8), gap=0).shape
+        (16, 64)
     """
     columns = min(columns, len(x))
     again = model.decode(encoded(model, x, *context, seed=seed, sample=sample), *context)
@@ -79,6 +85,12 @@ def draws(
         gap: white pixels between neighbours.
         shown: brings values to the range from black, 0, to white, 1.
         seed: of the draws.
+
+    Example:
+        >>> import vaekit as vk
+        >>> model = vk.compose("digits", latent=2)
+        >>> vk.figures.draws(model, model.sample(2), count=7, gap=0).shape
+        (16, 64)
     """
     with inference(model, seed):
         drawn = [model.reconstruct(x, *context, sample=True) for _ in range(count)]
@@ -107,6 +119,12 @@ def samples(
         gap: white pixels between neighbours.
         shown: brings values to the range from black, 0, to white, 1.
         seed: of the draws.
+
+    Example:
+        >>> import vaekit as vk
+        >>> model = vk.compose("digits", latent=2)
+        >>> vk.figures.samples(model, count=6, columns=3, gap=0).shape
+        (16, 24)
     """
     return grid(pixels(generated(model, *context, count=count, mean=mean, seed=seed), shown), columns, gap)
 

@@ -43,7 +43,14 @@ def normal_axis(count: int = 20) -> Tensor:
 
 
 def code_axes(codes: Tensor, *, count: int = 20, dims: tuple[int, int] = (0, 1)) -> tuple[Tensor, Tensor]:
-    """Return linear axes from the least to the greatest coordinate of codes, shape (N, D), in two latents."""
+    """Return linear axes from the least to the greatest coordinate of codes, shape (N, D), in two latents.
+
+    Example:
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.figures.code_axes(torch.tensor([[0.0, 5.0], [1.0, 3.0]]), count=3)
+        (tensor([0.0000, 0.5000, 1.0000]), tensor([3., 4., 5.]))
+    """
     low, high = codes.min(0).values, codes.max(0).values
     horizontal, vertical = (linear_axis(low[d].item(), high[d].item(), count) for d in dims)
     return horizontal, vertical
@@ -73,6 +80,13 @@ def manifold(
 
     Raises:
         ConfigError: if the model has no two such latents.
+
+    Example:
+        >>> import vaekit as vk
+        >>> model = vk.compose("digits", latent=2)
+        >>> axis = vk.figures.normal_axis(5)
+        >>> vk.figures.manifold(model, axis, axis).shape
+        (40, 40)
     """
     first, second = dims
     origin = latent_origin(model, *context) if center is None else center
@@ -95,6 +109,14 @@ def straight(start: Tensor, stop: Tensor, steps: int) -> Tensor:
 
     Returns:
         Shape (steps, ..., D), the ends included.
+
+    Example:
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.figures.straight(torch.zeros(1), torch.ones(1), 3)
+        tensor([[0.0000],
+                [0.5000],
+                [1.0000]])
     """
     t = torch.linspace(0, 1, steps).to(start).reshape(-1, *[1] * start.ndim)
     return torch.lerp(start, stop, t)
@@ -147,6 +169,12 @@ def interpolations(
         gap: white pixels between neighbours.
         shown: brings values to the range from black, 0, to white, 1.
         seed: of the draws that stand in for the mean of a posterior that does not know it.
+
+    Example:
+        >>> import vaekit as vk
+        >>> model = vk.compose("digits", latent=2)
+        >>> vk.figures.interpolations(model, model.sample(2), model.sample(2), steps=3, gap=0).shape
+        (16, 40)
     """
     start, stop = (encoded(model, x, *context, seed=seed) for x in (first, last))
     path = (spherical if arc else straight)(start, stop, steps)
@@ -178,6 +206,13 @@ def traversals(
         steps: how many values of each latent.
         gap: white pixels between neighbours.
         shown: brings values to the range from black, 0, to white, 1.
+
+    Example:
+        >>> import torch
+        >>> import vaekit as vk
+        >>> model = vk.compose("digits", latent=2)
+        >>> vk.figures.traversals(model, torch.zeros(2), latents=[0, 1], steps=5, gap=0).shape
+        (16, 40)
     """
     scales = torch.as_tensor(scale).expand(len(center)).to(center)
     z = center.repeat(len(latents), steps, 1)
@@ -205,6 +240,14 @@ def categories(
         categories: K, how many categories a group has.
         gap: white pixels between neighbours.
         shown: brings values to the range from black, 0, to white, 1.
+
+    Example:
+        >>> import torch
+        >>> import vaekit as vk
+        >>> prior, posterior = vk.priors.UniformCategorical, vk.posteriors.Concrete
+        >>> model = vk.compose("digits", latent=20, prior=prior, posterior=posterior)
+        >>> vk.figures.categories(model, torch.zeros(20), groups=[0, 1], categories=10, gap=0).shape
+        (16, 80)
     """
     z = center.unflatten(0, (-1, categories)).repeat(len(groups), categories, 1, 1)  # (rows, K, G, K)
     for row, group in enumerate(groups):

@@ -23,6 +23,12 @@ def pca(codes: Tensor) -> Tensor:
 
     Raises:
         ShapeError: if there are fewer than two latents or rows.
+
+    Example:
+        >>> import torch
+        >>> import vaekit as vk
+        >>> vk.figures.pca(torch.randn(100, 16)).shape
+        torch.Size([100, 2])
     """
     _require_plane(codes)
     centered = codes.double() - codes.double().mean(0)
@@ -71,6 +77,13 @@ def embedding(
         title: what is shown.
         names: of the two axes; without any, the axes have no numbers either.
         color: what a colour bar counts.
+
+    Example:
+        >>> import torch
+        >>> import vaekit as vk
+        >>> figure = vk.figures.embedding(torch.randn(4, 2), torch.tensor([0, 1, 1, 0]), label_names=("cat", "dog"))
+        >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+        ['cat', 'dog']
     """
     figure, (axes,) = blank(5.2, 4.4)
     xy = points.detach().cpu().numpy()
