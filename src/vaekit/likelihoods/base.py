@@ -39,7 +39,14 @@ class Likelihood(Conditional):
 
     @property
     def features(self) -> Shape:
-        """The shape that the network must return per example: the event's, with its first dimension widened."""
+        """The shape that the network must return per example: the event's, with its first dimension widened.
+
+        Example:
+            >>> import torch
+            >>> import vaekit as vk
+            >>> vk.likelihoods.Normal(torch.nn.Identity(), (3, 32, 32), vk.likelihoods.ElementScale()).features
+            (6, 32, 32)
+        """
         first, *rest = self.event_shape
         return (self.parameters_per_element * first, *rest)
 

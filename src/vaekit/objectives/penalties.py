@@ -24,6 +24,11 @@ class L2(Objective):
 
     Raises:
         ConfigError: if the weight is negative or not finite, or the objective is a class.
+
+    Example:
+        >>> import vaekit as vk
+        >>> vk.objectives.L2(vk.objectives.IWAE(samples=50), weight=0.1)
+        L2(objective=IWAE(samples=50), weight=0.1)
     """
 
     objective: Objective

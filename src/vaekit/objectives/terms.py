@@ -25,6 +25,13 @@ class Terms:
         trace: the pass that the terms were computed from.
         closed_form: whether the rates are exact rather than one-sample estimates.
         extras: further named scalars that belong to the report: the current beta, a penalty.
+
+    Example:
+        >>> import vaekit as vk
+        >>> model = vk.compose("digits", latent=2)
+        >>> terms = vk.objectives.ELBO()(model, model.sample(5))
+        >>> terms.loss.shape, terms.bound.shape, terms.rates.shape
+        (torch.Size([]), torch.Size([5]), torch.Size([5, 2]))
     """
 
     loss: Tensor

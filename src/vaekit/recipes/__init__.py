@@ -23,7 +23,13 @@ class Recipe(NamedTuple):
 
 
 def names() -> list[str]:
-    """List the names of all recipes."""
+    """List the names of all recipes.
+
+    Example:
+        >>> import vaekit as vk
+        >>> "mnist-bernoulli" in vk.recipes.names()
+        True
+    """
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
@@ -49,6 +55,11 @@ def find(name: str) -> Path:
 
     Raises:
         ConfigError: if there is neither.
+
+    Example:
+        >>> import vaekit as vk
+        >>> vk.recipes.find("mnist-bernoulli").name
+        'mnist-bernoulli.yaml'
     """
     if name in names():
         return FOLDER / f"{name}.yaml"

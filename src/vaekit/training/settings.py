@@ -57,6 +57,12 @@ class Settings:
         figures_every: epochs between grids of reconstructions and samples; 0 for none during training.
         progress: show one live line.
         tensorboard: write TensorBoard events.
+
+    Example:
+        >>> import vaekit as vk
+        >>> settings = vk.training.Settings(epochs=3, clip=1.0)
+        >>> settings.epochs, settings.batch_size
+        (3, 128)
     """
 
     epochs: int = 10
