@@ -179,7 +179,9 @@ def _read_folder(path: Path, options: Options | None) -> Source:
         return _stream(path, options)
     files = sorted(p for p in path.rglob("*") if p.is_file())
     if alone := [p for p in files if p.suffix.lower() in ALONE]:
-        raise DataError(f"`{path}` is a folder of files that are opened one at a time. Name one of them, as `{alone[0]}`.")
+        raise DataError(
+            f"`{path}` is a folder of files that are opened one at a time. Name one of them, as `{alone[0]}`."
+        )
     found = ", ".join(sorted({p.suffix or p.name for p in files})[:5]) or "no files"
     raise DataError(f"`{path}` holds nothing that can be opened (found: {found}). Data is opened from {KINDS}.")
 

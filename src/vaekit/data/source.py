@@ -89,7 +89,14 @@ class ArrayFile:
         shape: shape of one row, into which each is folded.
 
     Example:
-        The Frey faces, 1965 columns of 28 x 20 pixels: `ArrayFile(key="ff", transpose=True, shape=(1, 28, 20))`.
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import vaekit as vk
+        >>> as_columns = vk.data.ArrayFile(transpose=True, shape=(1, 28, 20))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/faces.npy", np.zeros((28 * 20, 30), np.uint8))
+        ...     vk.data.open(f"{folder}/faces.npy", options=as_columns).event_shape
+        (1, 28, 20)
     """
 
     key: str | None = None
@@ -120,7 +127,11 @@ class Table:
         ConfigError: for a kind that there is not, or a column that is to be data and something else.
 
     Example:
-        Regions that are numbered: `Table(kinds={"region": "categorical"})`.
+        >>> import pandas as pd
+        >>> import vaekit as vk
+        >>> shops = pd.DataFrame({"region": [1, 7] * 20, "size": [2.5, 3.0] * 20})
+        >>> vk.data.open(shops, options=vk.data.Table(kinds={"region": "categorical"})).column_words
+        (('1', '7'), ())
     """
 
     label: str | None = None

@@ -121,8 +121,9 @@ class ElementScale(Scale):
     Example:
         >>> import torch
         >>> import vaekit as vk
-        >>> vk.likelihoods.ElementScale()(torch.zeros(3, 784)).shape
-        torch.Size([3, 784])
+        >>> p = vk.likelihoods.Normal(torch.nn.Linear(2, 2 * 784), 784, vk.likelihoods.ElementScale())
+        >>> p(torch.zeros(5, 2)).stddev.shape
+        torch.Size([5, 784])
     """
 
     parameters_per_element = 1
@@ -152,9 +153,12 @@ class OptimalScale(Scale):
         ConfigError: if `memory` is below 1; or from a likelihood whose best scale has no closed form.
 
     Example:
+        >>> import torch
         >>> import vaekit as vk
-        >>> vk.likelihoods.OptimalScale()().exp()
-        tensor(1.)
+        >>> p = vk.likelihoods.Normal(torch.nn.Identity(), 2, vk.likelihoods.OptimalScale())
+        >>> log_p = p(torch.zeros(1, 2)).log_prob(torch.tensor([[3.0, -3.0]]))
+        >>> p.eval()(torch.zeros(1, 2)).stddev
+        tensor([[3., 3.]])
     """
 
     couples_batch = True

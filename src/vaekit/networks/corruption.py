@@ -58,8 +58,8 @@ class SaltAndPepper(_Elementwise):
     Example:
         >>> import torch
         >>> import vaekit as vk
-        >>> vk.networks.SaltAndPepper(probability=0.0)(torch.ones(2))
-        tensor([1., 1.])
+        >>> vk.networks.SaltAndPepper(probability=1.0)(torch.full((100,), 0.5)).unique()
+        tensor([0., 1.])
     """
 
     def corrupt(self, x: Tensor) -> Tensor:
@@ -80,8 +80,8 @@ class GaussianNoise(Corruption):
     Example:
         >>> import torch
         >>> import vaekit as vk
-        >>> vk.networks.GaussianNoise(scale=0.0)(torch.ones(2))
-        tensor([1., 1.])
+        >>> vk.networks.GaussianNoise(scale=0.1)(torch.ones(100_000)).std().round(decimals=2)
+        tensor(0.1000)
     """
 
     def __init__(self, scale: float = 0.1) -> None:
