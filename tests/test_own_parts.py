@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -172,6 +173,8 @@ def test_what_an_objective_learns_is_resumed_and_left_alone_by_evaluation(tmp_pa
     assert same(*(checkpoint.load(tmp_path / name / LAST) for name in ("whole", "halves")))
     assert 1 != first.multiplier != second.multiplier == whole.multiplier
     assert not whole.training
+    loaded: Any = vk.load(tmp_path / "whole", checkpoint="last", reopen=False).objective
+    assert loaded.multiplier == whole.multiplier
     fitted(None, 2, objective=(unjudged := Constrained()), evaluate_every=2)
     assert unjudged.multiplier == whole.multiplier
 

@@ -37,7 +37,7 @@ from vaekit.runs.use import Use
 from vaekit.training import Progress
 from vaekit.training.checkpoint import load as load_checkpoint
 from vaekit.training.recorder import METRICS, RATES, Recorded, read_table
-from vaekit.training.saving import CHECKPOINTS, LAST, refuse_other_weights, weights
+from vaekit.training.saving import CHECKPOINTS, LAST, refuse_other_weights, take_learned, weights
 
 Span: TypeAlias = tuple[float, float]
 EVALUATED_AT_ONCE, SUFFIX, EVALUATION = 256, ".safetensors", "evaluation.json"
@@ -366,9 +366,11 @@ def load_weights(run: Run, checkpoint: str) -> None:
     name = {"last": LAST, "best": _best_name(folder)}.get(checkpoint) or f"{checkpoint.removesuffix(SUFFIX)}{SUFFIX}"
     if Path(name).name != name:
         raise RunError(f"`checkpoint` is {checkpoint!r}; name a file of `{folder}`, or best, or last.")
-    kept = weights(load_checkpoint(folder / name))
+    tree = load_checkpoint(folder / name)
+    kept = weights(tree)
     refuse_other_weights(run.model, kept, folder / name)
     take_weights(run, kept, name)
+    take_learned(run.objective, tree)
 
 
 def take_weights(run: Run, kept: Mapping[str, Tensor], name: str) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from vaekit.errors import RunError
+from vaekit.objectives import Objective
 from vaekit.text import listed
 from vaekit.training import checkpoint
 from vaekit.training.meter import Reading, Row
@@ -138,7 +139,7 @@ class Saver:
         refuse_other_options(options, trainer.options, path)
         try:
             _take_weights(trainer.model, tree["model"])
-            trainer.passing.take_objective_state(tree.get("objective", {}))
+            take_learned(trainer.passing.objective, tree)
             _take_state(trainer.optimizer, tree["optimizer"])
             if trainer.schedule is not None:
                 trainer.schedule.load_state_dict(tree["schedule"])
@@ -166,7 +167,7 @@ class Saver:
         trainer = self.trainer
         tree = {
             "model": trainer.strategy.get_module_state_dict(trainer.model),
-            "objective": trainer.passing.objective_state(),
+            "objective": learned_by(trainer.passing.objective),
             "optimizer": trainer.optimizer.state_dict(),
             "schedule": trainer.schedule.state_dict() if trainer.schedule else None,
             "options": trainer.options,
@@ -191,6 +192,17 @@ def weights(tree: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         model.update(zip(tree["parameters"], tree["average"], strict=True))
         model.update({other: model[name] for other, name in tree.get("shared", {}).items()})
     return model
+
+
+def learned_by(objective: Objective) -> dict[str, torch.Tensor]:
+    """Return the buffers of an objective that is a module; other objectives learn nothing."""
+    return objective.state_dict() if isinstance(objective, nn.Module) else {}
+
+
+def take_learned(objective: Objective, tree: Mapping[str, Any]) -> None:
+    """Put what an objective had learned by the time of a checkpoint into one like it."""
+    if isinstance(objective, nn.Module):
+        objective.load_state_dict(tree.get("objective", {}))
 
 
 def shared_names(model: nn.Module) -> dict[str, str]:

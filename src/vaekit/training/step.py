@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,15 +39,6 @@ class Pass(nn.Module):
     def forward(self, *given: Tensor) -> Terms:
         """Compute the objective's terms for a batch (x, *context)."""
         return self.objective(self.model, *given)
-
-    def objective_state(self) -> dict[str, Tensor]:
-        """Return the buffers of an objective that is a module; other objectives have no state."""
-        return self.objective.state_dict() if isinstance(self.objective, nn.Module) else {}
-
-    def take_objective_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take up what `objective_state` returned."""
-        if isinstance(self.objective, nn.Module):
-            self.objective.load_state_dict(state)
 
 
 def make_optimizer(
