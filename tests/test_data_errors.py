@@ -53,6 +53,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], dict[str, Any], tuple[str, ...]]
     "one image": (saved("x.JPG", b"?"), {}, ("one image", "folder")),
     "empty folder": (just, {}, ("empty folder",)),
     "folder of something else": (several({"a.txt": "?"}), {}, ("nothing that can be opened", ".txt")),
+    "folder of archives": (several({"a.txt": "?", "b.zip": "?"}), {}, ("Of `b.zip`: it is an archive. Unpack it",)),
     "folder of tables": (several({"b.csv": "x", "a.CSV": "x"}), {}, ("one at a time", "/a.CSV`.")),
     "no rows": (just(np.zeros((0, 3))), {}, ("is empty", "(0, 3)")),
     "no values": (just(np.zeros((3, 0))), {}, ("is empty", "(3, 0)")),

@@ -139,9 +139,13 @@ def _read_file(path: Path, options: Options | None) -> Source:
         from vaekit.data.tables import read_csv
 
         return read_csv(path, options_for(options, Table, path))
-    ways = [way for suffixes, way in WAYS_OUT.items() if path.name.lower().endswith(suffixes)]
-    problem = ways[0] if ways else f"its kind, {suffix!r}, is not known. Data is opened from {KINDS}"
+    problem = _way_out(path) or f"its kind, {suffix!r}, is not known. Data is opened from {KINDS}"
     raise DataError(f"`{path}` cannot be opened: {problem}.")
+
+
+def _way_out(path: Path) -> str | None:
+    """Say what to do with a file of a kind that is known, but not read."""
+    return next((way for suffixes, way in WAYS_OUT.items() if path.name.lower().endswith(suffixes)), None)
 
 
 def _read_parquet(path: Path, options: Options | None) -> Source:
@@ -182,6 +186,8 @@ def _read_folder(path: Path, options: Options | None) -> Source:
         raise DataError(
             f"`{path}` is a folder of files that are opened one at a time. Name one of them, as `{alone[0]}`."
         )
+    if waiting := [p for p in files if _way_out(p)]:
+        raise DataError(f"`{path}` holds nothing that can be opened. Of `{waiting[0].name}`: {_way_out(waiting[0])}.")
     found = ", ".join(sorted({p.suffix or p.name for p in files})[:5]) or "no files"
     raise DataError(f"`{path}` holds nothing that can be opened (found: {found}). Data is opened from {KINDS}.")
 
