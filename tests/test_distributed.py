@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import signal
@@ -20,6 +21,7 @@ import torch
 from jobs import PATIENCE, run_job
 from tiny import LATENT, QUIET, WIDTH, tiny_data, tiny_model
 from torch import Tensor
+from user_parts import Constrained
 
 import vaekit as vk
 from vaekit.cli import main
@@ -98,6 +100,7 @@ CASES = {
     "capacity": Case(fixed_model, ELBO(beta=10.0, capacity=0.5)),
     "the best scale": Case(scaled_model, ELBO(), options={"transforms": ()}),
     "a penalty": Case(objective=L2(ELBO(), weight=0.1)),
+    "what an objective learns": Case(fixed_model, Constrained(target=0.1)),
     "every step": Case(fixed_model, settings={"every_step": True}),
     "early stop": Case(settings={"optimizer": partial(SGD, lr=3.0), "patience": 1, "keep_best": 2, "epochs": 8}),
 }
@@ -170,7 +173,7 @@ def train_all(folder: Path, strategy: str) -> dict[str, list[Any]]:
     """Fit every case as one of several processes; return the weights, and the noise of another run."""
     torch.set_default_dtype(torch.float64)
     found = {}
-    for name, case in CASES.items():
+    for name, case in copy.deepcopy(CASES).items():
         run = fit(case, folder / name, **several(strategy))
         found[name] = weights(run)
     return {**found, NOISE: drawn(folder / NOISE, strategy)}
@@ -181,7 +184,7 @@ def train_all(folder: Path, strategy: str) -> dict[str, list[Any]]:
 def test_processes_compute_what_one_computes(tmp_path: Path, world: int, strategy: str) -> None:
     others = run_job(world, train_all, tmp_path / "several", strategy)
     found = {}
-    for name, case in CASES.items():
+    for name, case in copy.deepcopy(CASES).items():
         run = fit(case, tmp_path / "one" / name)
         found[name] = compared(tmp_path / "one" / name, tmp_path / "several" / name)
         for rank, there in enumerate(others):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from shell import LAST
 from tiny import LATENT, QUIET, WIDTH, fitted, same, tiny_data, tiny_model
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal, RelaxedBernoulli
+from user_parts import Constrained
 
 import vaekit as vk
 from vaekit import divergences
@@ -148,21 +148,6 @@ class Learned(nn.Module):
 def test_parameters_of_an_objective_are_refused_rather_than_left_untrained() -> None:
     with pytest.raises(ConfigError, match="`objective` is a Learned with parameters of its own"):
         vk.fit(tiny_model(), Learned(), data=tiny_data(), epochs=1, **QUIET)
-
-
-class Constrained(nn.Module):
-    """Weighs the rate by a multiplier that grows while the rate is above a target (after Rezende and Viola, 2018)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("multiplier", torch.ones(()))
-
-    def forward(self, model: vk.VAE, x: Tensor, *context: Tensor) -> Terms:
-        terms = ELBO()(model, x, *context)
-        weight: Tensor = self.multiplier.clone()
-        if self.training:
-            self.multiplier.mul_(torch.exp(0.1 * (terms.rate.detach().mean() - 0.5)))
-        return replace(terms, loss=terms.distortion.mean() + weight * terms.rate.mean(), extras={"multiplier": weight})
 
 
 def test_what_an_objective_learns_is_resumed_and_left_alone_by_evaluation(tmp_path: Path) -> None:

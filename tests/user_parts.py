@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
 from vaekit import VAE, Conditional
+from vaekit.batch_mean import batch_mean
 from vaekit.objectives import ELBO, Objective, Terms
 from vaekit.shapes import Shape, as_shape, numel
 
@@ -66,6 +67,24 @@ class Halved(Objective):
         return Terms(
             terms.loss * self.factor, terms.bound, terms.distortion, terms.rates, terms.trace, terms.closed_form
         )
+
+
+class Constrained(nn.Module, Objective):
+    """Weighs the rate by a multiplier that grows while the rate is above a target (after Rezende and Viola, 2018)."""
+
+    multiplier: Tensor
+
+    def __init__(self, target: float = 0.5) -> None:
+        super().__init__()
+        self.target = target
+        self.register_buffer("multiplier", torch.ones(()))
+
+    def forward(self, model: VAE, x: Tensor, *context: Tensor) -> Terms:
+        terms = ELBO()(model, x, *context)
+        weight = self.multiplier.clone()
+        if self.training:
+            self.multiplier.mul_(torch.exp(0.1 * (batch_mean(terms.rate.detach()) - self.target)))
+        return replace(terms, loss=terms.distortion.mean() + weight * terms.rate.mean(), extras={"multiplier": weight})
 
 
 def shallow(inputs: int | Shape, outputs: int | Shape) -> nn.Module:
