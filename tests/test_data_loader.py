@@ -87,6 +87,7 @@ SOURCES = {
     "binary": (IMAGES % 2, as_float(IMAGES % 2)),
     "whole floats": (IMAGES.astype(np.float64), as_float(IMAGES) / 255),
     "whole integers": (IMAGES.astype(np.int64), as_float(IMAGES) / 255),
+    "whole 16-bit integers": (IMAGES.astype(np.uint16), as_float(IMAGES) / 255),
     "16 bits": (IMAGES.astype(np.uint16) * 257, as_float(IMAGES) / 255),
     "real": (
         np.linspace(-1, 3, 150).reshape(50, 3),

@@ -2,8 +2,8 @@ r"""What the data is: shape, type, range, grid and missing values, detected from
 
 Whether values lie on a grid decides what a code length is. Stored values that are read as :math:`k / (L - 1)` with
 :math:`k \in \{0, \dots, L - 1\}` are *on a grid of L levels*; then a mass function of k, or a density of the dequantised
-value, gives bits. Detected are: 8-bit values (L = 256, or 2 where only the ends occur), 16-bit images (65,536), whole numbers
-from 0 to 255 in images, multiples of 1/255 in [0, 1], and zeros and ones of any type.
+value, gives bits. Detected are: 8-bit values (L = 256, or 2 where only the ends occur), whole numbers from 0 to 255 in images
+of any type, other 16-bit images (65,536), multiples of 1/255 in [0, 1], and zeros and ones of any type.
 """
 
 from __future__ import annotations
@@ -153,10 +153,10 @@ def _grid(sampled: Array, low: float, high: float) -> tuple[int | None, float]:
         return 2, 1.0
     if kind == "u" and size == 1:
         return (2 if _two_values(sampled, 255) else 256), 255.0
-    if kind == "u" and image:
-        return 65536, 65535.0
     if image and high <= 255 and _whole(sampled):
         return 256, 255.0
+    if kind == "u" and image:
+        return 65536, 65535.0
     return (256 if _on_unit_grid(sampled, high) else None), 1.0
 
 
