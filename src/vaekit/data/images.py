@@ -128,7 +128,7 @@ def geometry_for(headers: Iterable[Header], asked: Decoding) -> tuple[Geometry, 
     if len(sizes) == 1 and max(height_width := next(iter(sizes))) <= LARGEST_KEPT:
         return Geometry(*height_width, channels), ""
     why = "The images differ in size" if len(sizes) > 1 else f"The images are larger than {LARGEST_KEPT} pixels"
-    note = f"{why}, so their central squares are reduced to {USUAL_SIZE} x {USUAL_SIZE}; `size` and `crop` change that."
+    note = f"{why}, so their central squares are brought to {USUAL_SIZE} x {USUAL_SIZE}; `size` and `crop` change that."
     return Geometry(USUAL_SIZE, USUAL_SIZE, channels), note
 
 
