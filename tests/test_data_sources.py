@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -263,6 +265,37 @@ def test_tables_without_names_and_with_missing_values(tmp_path: Path) -> None:
     data = vd.open(path, drop_missing=True, transforms=(), validation=0, test=0)
     assert data.column_names == ("column 1", "column 2")
     assert np.asarray(data.train.x).tolist() == [[1, 2], [3, 4.5], [-8, 9.25]]
+
+
+FRAME = pd.DataFrame(np.linspace(-2, 2, 12).reshape(6, 2) ** 3, index=[7, 2, 3, 9, 4, 0])
+WRITTEN: dict[str, Callable[[], object]] = {
+    "names that are numbers": lambda: FRAME.to_csv("t.csv", index=False),
+    "an index": lambda: FRAME.to_csv("t.csv"),
+    "an index read as a column": lambda: pd.read_csv(io.StringIO(FRAME.to_csv())).to_csv("t.csv", index=False),
+    "an index of Arrow": lambda: FRAME.rename(columns=str).to_parquet("t.parquet"),
+    "an index in shards": lambda: (Path("set").mkdir(), FRAME.rename(columns=str).to_parquet("set/train.parquet")),
+    "words as an index": lambda: FRAME.set_axis(list("abcdef")).to_csv("t.csv"),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_pandas_writes_beside_values_is_not_data(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    WRITTEN[name]()
+    (path,) = tmp_path.iterdir()
+    data = vd.open(path, transforms=(), validation=0, test=0)
+    assert data.column_names == ("0", "1")
+    np.testing.assert_allclose(data.train.x[:], FRAME)
+    assert ("not used" in data.describe().lower()) == ("index" in name)
+    assert ("The first line, 0, 1" in data.describe()) == (name == "names that are numbers")
+
+
+def test_an_index_that_is_asked_for_is_data(tmp_path: Path) -> None:
+    path = saved("t.csv", FRAME.to_csv())(tmp_path)
+    assert vd.open(path, options=vd.Table(kinds={"": "real"}), validation=0, test=0).column_names == ("", "0", "1")
+    assert vd.open(path, options=vd.Table(columns=("1", "")), validation=0, test=0).column_names == ("1", "")
 
 
 def test_parquet_with_missing_words_and_several_types(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from vaekit.data.decoding import Geometry, Pixels, decode_block
 from vaekit.data.decoding_pool import cores
-from vaekit.data.source import Array
+from vaekit.data.source import INDEX, Array
 from vaekit.errors import DataError
 from vaekit.text import listed
 
@@ -70,7 +70,8 @@ def layout(features: Mapping[str, Any], name: str) -> Layout:
         for column, feature in features.items()
         if isinstance(feature, datasets.Image) or (isinstance(feature, dict) and is_encoded(types[column]))
     ]
-    numbers = [column for column, kind in types.items() if column != label and _is_numeric(kind)]
+    own = [column for column in types if column != label and not INDEX.fullmatch(column)]
+    numbers = [column for column in own if _is_numeric(types[column])]
     arrays = [column for column in numbers if _depth(types[column])]
     data = images[:1] or arrays[:1] or numbers
     if not data:

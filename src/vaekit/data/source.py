@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from vaekit.errors import ConfigError
 
 Array: TypeAlias = npt.NDArray[Any]
 Kind: TypeAlias = Literal["real", "positive", "binary", "categorical", "count"]
+INDEX = re.compile(r"|Unnamed: 0|__index_level_\d+__")  # what pandas calls an index among the columns of a file
 
 
 class Stored(Protocol):
@@ -116,8 +118,9 @@ class Table:
     Attributes:
         label: the column of labels; None takes a column called label, class or target, and "" keeps all columns as data.
         ignore: columns that are left out.
-        columns: the columns of data, in their order; all others but the label are left out then. None takes all. What is
-            opened says it, so that other data may have more columns, in another order, than a model was fitted to.
+        columns: the columns of data, in their order; all others but the label are left out then. None takes all but the index
+            that pandas wrote beside them. What is opened says it, so that other data may have more columns, in another
+            order, than a model was fitted to.
         words: the words of each column of words, in the order of their numbers; None numbers those that there are in sorted
             order. What is opened says it, so that other data is read with the numbers that a model was fitted to.
         kinds: the kind of a column, where the detected one is wrong: real, positive, binary, categorical or count. Whole

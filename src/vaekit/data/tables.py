@@ -8,7 +8,8 @@ Columns of numbers:
     other                                            Real
 
 Columns of words: two different ones are Binary, few are Categorical, and both are encoded as 0, 1, ... in sorted order. A
-column with about as many words as rows is free text, which no distribution here describes: it is refused by name.
+column with about as many words as rows is free text, which no distribution here describes: it is refused by name. The index
+that pandas writes beside a table's columns is none of them: it is left out, and that is said.
 
 The user may say otherwise: the kind that is asked for is taken, if the values fit it.
 """
@@ -19,6 +20,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -27,7 +29,7 @@ import numpy.typing as npt
 import torch
 
 from vaekit.data.arrays import reading
-from vaekit.data.source import Array, Kind, Source, Table
+from vaekit.data.source import INDEX, Array, Kind, Source, Table
 from vaekit.errors import DataError
 from vaekit.likelihoods.columns import Binary, Categorical, Column, Count, Positive, Real
 from vaekit.text import listed
@@ -38,6 +40,9 @@ Raw = TypeVar("Raw")
 BLANK = ("", "na", "n/a", "nan", "null", "none", "?")
 LABELS = ("label", "class", "target")
 WITH_COMMAS = re.compile(r"[+-]?\d[\d.,]*")
+NUMBERED = (
+    "The first line, 0, 1, ..., was read as the columns' names; if it holds values, put a line of names before it."
+)
 LARGEST_COUNT, FEW_WORDS = 10_000, 20
 KINDS: dict[Kind, Column] = {"real": Real(), "positive": Positive(), "binary": Binary(), "count": Count()}
 
@@ -45,7 +50,8 @@ KINDS: dict[Kind, Column] = {"real": Real(), "positive": Positive(), "binary": B
 def read_csv(path: Path, options: Table) -> Source:
     """Read a table of values that commas, semicolons, tabs or bars separate.
 
-    The first line names the columns, unless it is all numbers. Empty fields, NA, NaN, null and ? are missing values.
+    The first line names the columns, unless it is all numbers other than 0, 1, 2, ..., by which pandas names columns. Empty
+    fields, NA, NaN, null and ? are missing values.
     """
     with reading(path, "a table of comma-separated values"), path.open(newline="", encoding="utf-8-sig") as file:
         head = file.readline()
@@ -59,10 +65,13 @@ def read_csv(path: Path, options: Table) -> Source:
             raise DataError(
                 f"Line {wrong[0][0]} of `{path}` has {wrong[0][1]} fields, but the first has {width}. Mend the file."
             )
-        named = not all(_is_number(field) for field in lines[0][1])
-        names = [name.strip() for name in lines[0][1]] if named else [f"column {i + 1}" for i in range(width)]
+        first = [name.strip() for name in lines[0][1]]
+        counted = width > 1 and first == [str(i) for i in range(width)]
+        named = counted or not all(map(_is_number, first))
+        names = first if named else [f"column {i + 1}" for i in range(width)]
         fields = list(zip(*(line for _, line in lines[named:]), strict=True)) or [()] * width
-    return _from_columns(path, _by_name(path, names, fields), _parsed, options)
+    source = _from_columns(path, _by_name(path, names, fields), _parsed, options)
+    return replace(source, report=f"{source.report} {NUMBERED}".strip()) if counted else source
 
 
 def read_parquet(path: Path, options: Table) -> Source:
@@ -133,7 +142,9 @@ def _from_columns(
     """
     _refuse_absent(path, columns, options)
     label = _label(columns, options)
-    chosen = [n for n in columns if n not in (*options.ignore, label)] if options.columns is None else options.columns
+    index = _index(columns, options)
+    unused = (*options.ignore, *index, label)
+    chosen = [n for n in columns if n not in unused] if options.columns is None else options.columns
     used = _as_asked(path, {name: parse(name, columns[name]) for name in chosen}, options)
     known = {} if options.words is None else options.words
     if options.words is not None:
@@ -144,11 +155,6 @@ def _from_columns(
     encoded = {name: _column(values, known.get(name), options.kinds.get(name)) for name, values in used.items()}
     x = np.stack([values for values, _, _ in encoded.values()], 1)
     labels, label_names = _labels(parse(label, columns[label])) if label else (None, ())
-    told = (
-        f"The column {label} was taken as labels; Table(label='') keeps it as data."
-        if label and not options.label
-        else ""
-    )
     return Source(
         path.stem,
         {"all": x},
@@ -158,7 +164,7 @@ def _from_columns(
         columns=tuple(kind for _, kind, _ in encoded.values()),
         column_names=tuple(encoded),
         words={name: words for name, (_, _, words) in encoded.items() if words},
-        report=told,
+        report=_told(None if options.label else label, index),
     )
 
 
@@ -219,6 +225,21 @@ def _label(columns: Mapping[str, object], options: Table) -> str | None:
     data = (*options.ignore, *(options.columns or ()))
     usual = [name for name in columns if name.lower() in LABELS and name not in data]
     return usual[0] if len(usual) == 1 and len(columns) > 1 else None
+
+
+def _index(columns: Mapping[str, object], options: Table) -> list[str]:
+    """Return the names of the columns that are an index: those that pandas gives to one, and a first one without a name."""
+    asked = (*options.ignore, *(options.columns or ()), *options.kinds, options.label)
+    found = [] if options.columns else [n for n in columns if INDEX.fullmatch(n) and n not in asked]
+    return [name for name in found if name or name == next(iter(columns))]
+
+
+def _told(label: str | None, index: Sequence[str]) -> str:
+    """Say which columns were found to be no data."""
+    labels = f"The column {label} was taken as labels; Table(label='') keeps it as data." if label else ""
+    names = listed([repr(name) for name in index])
+    unused = f"Not used, as an index of the rows: {names}. To keep it as data, give it another name." if index else ""
+    return f"{labels} {unused}".strip()
 
 
 def _labels(values: Values) -> tuple[Array, tuple[str, ...]]:
