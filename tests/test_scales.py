@@ -104,6 +104,10 @@ def test_a_number_stands_for_a_fixed_scale():
     torch.testing.assert_close(likelihood(torch.zeros(1, LATENT)).stddev, torch.tensor([[0.25]]))
 
 
+def test_a_width_is_a_shape():
+    assert likelihoods.Normal(LINEAR, 4, likelihoods.SharedScale(shape=4)).scale.raw.shape == (4,)
+
+
 def test_half_a_unit_of_variance_is_the_sum_of_squares(float64):
     likelihood, x = likelihoods.Normal(nn.Linear(LATENT, 5), 5, scale=0.5**0.5), torch.randn(ROWS, 5)
     p = likelihood(torch.randn(ROWS, LATENT))

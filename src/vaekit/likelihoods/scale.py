@@ -26,6 +26,7 @@ from vaekit.batch_mean import batch_mean
 from vaekit.distributions import LocationScale
 from vaekit.distributions.special import bounded
 from vaekit.errors import ConfigError
+from vaekit.shapes import as_shape
 
 MAX_LOG = 10.0
 
@@ -91,7 +92,7 @@ class SharedScale(Scale):
 
     Arguments:
         initial: where learning starts.
-        shape: () for one number for all elements; the event's shape for one each; or what broadcasts to it.
+        shape: () for one number for all elements; the event's shape, or width, for one each; or what broadcasts to it.
 
     Raises:
         ConfigError: if `initial` is not above 0, or its logarithm is beyond the bound.
@@ -102,9 +103,9 @@ class SharedScale(Scale):
         tensor(0.5000, grad_fn=<ExpBackward0>)
     """
 
-    def __init__(self, initial: float = 1.0, shape: Sequence[int] = ()) -> None:
+    def __init__(self, initial: float = 1.0, shape: int | Sequence[int] = ()) -> None:
         super().__init__()
-        self.initial, self.shape = initial, tuple(shape)
+        self.initial, self.shape = initial, as_shape(shape)
         raw = math.atanh(_log(initial, "initial", "SharedScale") / MAX_LOG)
         self.raw = nn.Parameter(torch.full(self.shape, raw))
 
