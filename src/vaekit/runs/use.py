@@ -238,8 +238,9 @@ def _factors(label: str | None, names: list[str]) -> Array:
         values = [float(value) for value in (label or "").split(",")]
     except ValueError:
         values = []
-    if len(values) != len(names):
+    if len(values) != len(names) or not np.isfinite(values).all():
         raise ConfigError(
-            f"`label` is {label!r}; the model is conditional on {len(names)} numbers: {', '.join(names)}."
+            f"`label` is {label!r}; the model is conditional on {len(names)} numbers: {', '.join(names)}. Give them in this order, "
+            f"with commas between them, as in 0.5,1."
         )
     return np.array([values], np.float32)
