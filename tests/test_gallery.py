@@ -46,6 +46,12 @@ def test_a_table_is_shown_in_its_own_units_and_by_its_most_correlated_columns():
     np.testing.assert_allclose(data.collections[0].get_offsets(), 10 * x[:, [1, 3]] + 7, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_single_row_is_shown_without_a_warning():
+    shown = {i.name: i.picture for i in figures.illustrate(painting((3,), log_scale=-1.0), [torch.rand(1, 3)])}
+    assert shown["pairs"].axes[0].get_xlabel() == "column 0"
+
+
 def test_factors_of_two_values_are_classes_and_others_are_measured():
     labels = torch.tensor([[0.0, 0.5], [1.0, 2.5]]).repeat(6, 1)
     shown = figures.illustrate(painting((2,)), [torch.rand(12, 2)], labels=labels, label_names=["smile", "age"])

@@ -211,7 +211,9 @@ def _of_table(exhibit: Exhibit, look: Look, seed: int) -> Iterator[Illustration]
 
 
 def _most_correlated(x: Tensor) -> tuple[int, int]:
-    """Return the two columns of a table, shape (N, D), whose correlation is strongest, in their order."""
+    """Return the two columns of a table, shape (N, D), whose correlation is strongest, in their order; the first two of one row."""
+    if len(x) < 2:
+        return 0, 1
     strength = x.double().T.corrcoef().abs().nan_to_num(0).triu(1)
     first, second = divmod(int(strength.argmax()), x.shape[1])
     return (first, second) if first < second else (0, 1)
