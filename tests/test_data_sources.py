@@ -305,6 +305,14 @@ def test_parquet_with_missing_words_and_several_types(tmp_path: Path) -> None:
     assert np.asarray(data.train.x).tolist() == [[0, 1, 1], [1, 1, 3], [0, 1, 0]]
 
 
+def test_large_whole_numbers_are_read_as_the_nearest_that_there_are(tmp_path: Path) -> None:
+    columns = {"number": [2**60 + 1, -(2**58) - 3, 7], "size": [1.5, -2.0, 0.5]}
+    text = "number,size\n" + "".join(f"{a},{b}\n" for a, b in zip(*columns.values(), strict=True))
+    for name, content in (("t.parquet", columns), ("t.csv", text)):
+        data = vd.open(saved(name, content)(tmp_path), transforms=(), validation=0, test=0)
+        assert np.asarray(data.train.x)[:, 0].tolist() == [2.0**60, -(2.0**58), 7.0]
+
+
 def test_booleans_of_both_kinds_of_table_are_the_same_words(tmp_path: Path) -> None:
     columns: dict[str, list[Any]] = {"flag": [True, False, None, True], "size": [1.5, 2.0, 0.5, 3.5]}
     text = "".join(f"{'' if a is None else a},{b}\n" for a, b in zip(*columns.values(), strict=True))

@@ -345,7 +345,7 @@ def _from_arrow(name: str, column: Any) -> Values:
     if types.is_boolean(kind):
         return [None if flag is None else str(flag) for flag in column.to_pylist()]
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
-        return cast(Floats, column.cast("float64").to_numpy())
+        return cast(Floats, column.cast("float64", safe=False).to_numpy())
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind) or types.is_dictionary(kind):
         return [None if word is None else str(word) for word in column.to_pylist()]
     raise DataError(
