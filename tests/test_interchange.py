@@ -10,6 +10,7 @@ import datasets
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 import torch
 from PIL import Image
 from sklearn.datasets import load_wine
@@ -220,6 +221,14 @@ def test_a_run_of_a_frame_is_used_on_another(tmp_path: Path) -> None:
     assert found.column_names == ("size", "colour", "sold", "count")
 
 
+@pytest.mark.parametrize("form", [lambda x: x, lambda x: {"x": x}, list, lambda x: {"train": x}])
+def test_masked_values_are_missing(form: Callable[[Any], Any]) -> None:
+    masked = np.ma.masked_where([[False, True, False], *[[False] * 3] * 11], VECTORS)
+    data = vk.data.open(form(masked), drop_missing=True, transforms=(), validation=0, test=0)
+    np.testing.assert_array_equal(data.train.x, VECTORS[1:])
+    np.testing.assert_array_equal(read(np.ma.asarray(VECTORS)).x["all"], VECTORS)
+
+
 REFUSED: dict[str, tuple[Any, Any, type[Exception], str]] = {
     "rows of several shapes": ([np.ones(2), np.ones(3)], None, DataError, r"Row 1 of the list has shape \(3,\)"),
     "words": (["a", "b"], None, DataError, "type str"),
@@ -249,6 +258,9 @@ REFUSED: dict[str, tuple[Any, Any, type[Exception], str]] = {
     "a name twice": (pd.DataFrame(VECTORS, columns=["a", "a", "b"]), None, DataError, "no table"),
     "options of an array for a frame": (FRAME, ArrayFile(), ConfigError, "`DataFrame` is read with Table"),
     "options for vectors": (list(VECTORS), Decoding(), ConfigError, "takes none"),
+    "a sparse array": (scipy.sparse.csr_array(VECTORS), None, DataError, r"csr_array is sparse.* Give its toarray\(\)"),
+    "a sparse tensor": (torch.ones(9, 2).to_sparse(), None, DataError, r"sparse.* Give its to_dense\(\)"),
+    "sparse tensors by name": ({"x": torch.ones(9, 2).to_sparse()}, None, DataError, r"sparse.* Give its to_dense\(\)"),
     "a number": (5, None, DataError, "`source` is of type int"),
 }
 

@@ -48,6 +48,8 @@ def read_object(found: Any, options: Options | None, read: Read) -> Source | Non
         DataError: if it cannot be read.
     """
     name = type(found).__name__
+    if hasattr(found, "nnz") and hasattr(found, "toarray"):
+        raise DataError(f"The {name} is sparse, and rows are read with all their values. Give its toarray().")
     if isinstance(found, np.ndarray | Tensor):
         no_options(options, name)
         return arrays.from_memory(as_numbers(found))

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
+import torch
 from PIL.Image import Image
 from torch import Tensor
 
@@ -69,10 +70,18 @@ def labelled(source: Source, labels: Sequence[object] | Array | Tensor) -> Sourc
 
 
 def as_numbers(x: Array | Tensor) -> Array:
-    """Return an array, or the values of a tensor, in single precision where the tensor's is lower."""
+    """Return an array, with NaN where it is masked, or the values of a tensor, in single precision where the tensor's is lower.
+
+    Raises:
+        DataError: if a tensor is sparse.
+    """
     if isinstance(x, Tensor):
+        if x.layout != torch.strided:
+            raise DataError("A tensor is sparse, and rows are read with all their values. Give its to_dense().")
         x = x.detach().cpu()
         return np.asarray((x.float() if x.is_floating_point() and x.element_size() < 4 else x).numpy())
+    if np.ma.is_masked(x):
+        return np.ma.filled(np.ma.asarray(x).astype(np.result_type(x, np.float32)), np.nan)
     return np.asanyarray(x)
 
 
