@@ -211,6 +211,22 @@ def test_the_data_is_described_in_a_few_lines(source: Any, lines: list[str]) -> 
 
 
 @pytest.mark.parametrize(
+    ("brightest", "dtype", "dark"),
+    [
+        (16, np.uint8, True),
+        (31, np.uint8, True),
+        (32, np.uint8, False),
+        (4095, np.uint16, True),
+        (60000, np.uint16, False),
+    ],
+)
+def test_almost_black_images_are_spoken_of(brightest: int, dtype: type, dark: bool) -> None:
+    images = RNG.integers(0, brightest + 1, (20, 4, 4)).astype(dtype)
+    images[0] = brightest
+    assert (f"Almost black: no value is above {brightest}" in vd.open(images).describe()) == dark
+
+
+@pytest.mark.parametrize(
     ("source", "compressed"),
     [
         (COUNTS * 1000, True),

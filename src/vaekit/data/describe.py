@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def tell(data: Dataset) -> list[str]:
     """Say in a few lines what a data set is and what was done to it."""
     lines = [_rows(data), _values(data)]
+    if data.facts.is_dark:
+        lines.append(_dark(data))
     if data.columns:
         lines.append(_columns(data))
     if data.label_names:
@@ -42,6 +44,14 @@ def _values(data: Dataset) -> str:
         grid = f"on a grid of {facts.levels:,} levels, read as [0, 1]"
     return (
         f"{what} of {shape}, stored as {facts.dtype}, from {facts.low:g} to {facts.high:g}, {grid}; nothing is missing."
+    )
+
+
+def _dark(data: Dataset) -> str:
+    facts = data.facts
+    return (
+        f"Almost black: no value is above {facts.high:g} of {facts.scale:g}. If that is not meant, bring the images to the whole "
+        f"range before (of files of 16 bits the upper 8 are read)."
     )
 
 

@@ -60,6 +60,11 @@ class Facts:
         return self.low >= 0 and self.high <= self.scale
 
     @property
+    def is_dark(self) -> bool:
+        """Whether images use less than an eighth of the range, as those of 12 bits do that are stored in 16."""
+        return self.is_image and self.is_unit and self.high < self.scale / 8
+
+    @property
     def are_counts(self) -> bool:
         """Whether all values are whole numbers from 0, on no grid."""
         return self.whole and self.low >= 0 and self.levels is None
