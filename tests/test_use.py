@@ -97,6 +97,15 @@ def test_a_conditional_run_draws_by_a_label() -> None:
         run.sample(3)
 
 
+def test_only_the_rows_of_the_fit_are_held_out_again(tmp_path: Path) -> None:
+    fitted_to = vk.fit(vk.compose(TABLE, latent=2), data=TABLE, run=tmp_path / "run", epochs=1, **QUIET).needs_data()
+    again, other = (vk.load(tmp_path / "run", data=rows).needs_data() for rows in (TABLE, TABLE[::-1]))
+    assert again.split("test").numbers.tolist() == fitted_to.split("test").numbers.tolist() != []
+    assert [len(other.split(part)) for part in ("train", "validation", "test")] == [40, 0, 0]
+    cut = vk.load(tmp_path / "run", data=TABLE[::-1], hold_out=True).needs_data()
+    assert [len(cut.split(part)) for part in ("train", "validation", "test")] == [32, 4, 4]
+
+
 def test_data_in_memory_is_needed_again(tmp_path: Path) -> None:
     vk.fit(tiny_model(), data=tiny_data(), run=tmp_path / "run", epochs=1, **QUIET)
     run = vk.load(tmp_path / "run")

@@ -27,7 +27,7 @@ UNCUT: tuple[dict[str, float], ...] = ({"validation": 0.0, "test": 0.0}, {"valid
 
 
 def reopen(
-    settings: Mapping[str, Any], events: Mapping[str, Any], data: Openable | Dataset | None, hold_out: bool
+    settings: Mapping[str, Any], events: Mapping[str, Any], data: Openable | Dataset | None, hold_out: bool | None
 ) -> Dataset | None:
     """Open a run's data, or other data in the same way.
 
@@ -35,7 +35,8 @@ def reopen(
         settings: the arguments of `vaekit.data.open` by which the run's own data was opened.
         events: what the run tells of an event.
         data: other data, or the run's own from another place; absent, the run's own from where it was.
-        hold_out: whether rows are cut off for validation and test, rather than only where the source itself sets them apart.
+        hold_out: whether rows are cut off for validation and test, rather than only where the source itself sets them apart;
+            None cuts the run's own data alone, as it was cut in the fit.
 
     Returns:
         The data; None where it was only in memory.
@@ -49,18 +50,33 @@ def reopen(
         found = data
     elif data is None and settings.get("source") is None:
         return None
+    elif data is None:
+        found = _first_that_suits(_ways(settings, events, None, hold_out is not False), None)
     else:
-        known = None if data is None or not events.get("units") else events
-        found = _first_that_suits(_ways(settings, events, data, hold_out), known)
+        found = _given(settings, events, data, hold_out)
     _refuse_other_events(found, events)
     if data is None:
         _refuse_changed(found, events)
     return found
 
 
+def _given(settings: Mapping[str, Any], events: Mapping[str, Any], data: Openable, hold_out: bool | None) -> Dataset:
+    """Open data that is given: whole, unless a cut is asked for, or it is the run's own, whose training rows are known."""
+    known = events if events.get("units") else None
+    found = _first_that_suits(_ways(settings, events, data, bool(hold_out)), known)
+    if hold_out is None and _is_own(found, events):
+        return _first_that_suits(_ways(settings, events, data, True), known)
+    return found
+
+
+def _is_own(data: Dataset, events: Mapping[str, Any]) -> bool:
+    """Tell whether data has the rows, in their order, that a run was fitted to, as far as the run says which these were."""
+    return events.get("digest") in (None, data.about.digest)
+
+
 def _refuse_changed(data: Dataset, events: Mapping[str, Any]) -> None:
     """Refuse the run's own data if it is not what it was: other rows would be held out than in the fit."""
-    if events.get("digest") not in (None, data.about.digest):
+    if not _is_own(data, events):
         raise DataError(
             f"`{data.name}` is not what it was when the run was fitted, so other rows would be held out, and some that were "
             f"trained on be judged. Bring it back, or give it as other data, which is used whole."

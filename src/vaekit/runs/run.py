@@ -302,19 +302,19 @@ def load(
     data: Openable | Dataset | None = None,
     checkpoint: str = "best",
     reopen: bool = True,
-    hold_out: bool = True,
+    hold_out: bool | None = None,
 ) -> Run:
     """Load a run from its folder, without unpickling anything.
 
     Arguments:
         folder: the run's folder.
         model: a model like the fitted one, needed only where the configuration could not describe it.
-        data: the data, if it was only in memory or has moved, or other data; it is split and transformed as the run's own was.
-            Absent, that is opened again.
+        data: the data, if it was only in memory or has moved, or other data; it is transformed as the run's own was. Absent,
+            that is opened again.
         checkpoint: "best" (by validation loss; the last if none was kept), "last", or the name of one in `checkpoints/`.
         reopen: False leaves the data closed, for what needs the model alone.
-        hold_out: whether rows are cut off for validation and test; False leaves apart only what the source itself sets apart, so
-            that `evaluate("all")` judges every row, of data that has one row too.
+        hold_out: whether rows are cut off for validation and test. Absent, those of the run's own data are, as in the fit; other
+            data, also the same rows in another order, is used whole, so that no row of training is judged as one of test.
 
     Raises:
         RunError: if there is no run, or it is damaged.
