@@ -181,6 +181,13 @@ def test_what_python_is_told_is_suggested_as_flags(name: str, said: str, flags: 
     assert told in done("data", name, "--data.options", *shlex.split(flags.replace("NAME", "a"))).out
 
 
+def test_a_transform_is_suggested_as_a_flag() -> None:
+    words = ("fit", "digits", "--likelihood=Bernoulli", "--run=run", *SMALL)
+    way = "--data.transforms '[{class_path: Binarize}]'"
+    assert f"Binarise it ({way})" in refusal(*words)
+    done(*words, *shlex.split(way))
+
+
 def test_a_cross_entropy_is_suggested_as_a_flag() -> None:
     np.save("x.npy", RNG.random((40, 2)))
     words = ("fit", "--data=x.npy", "--likelihood=Bernoulli", "--run=run", *SMALL)

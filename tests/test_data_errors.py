@@ -85,7 +85,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], dict[str, Any], tuple[str, ...]]
     "missing labels": (
         just((VECTORS, np.full(12, np.nan))),
         {"context": True},
-        ("`labels` are missing", "12 places"),
+        ("`labels` have no finite value", "12 of 12 rows"),
     ),
     "labels that are objects": (just((VECTORS, np.array([None] * 12))), {}, ("`labels` are of type object",)),
     "free text": (saved("t.csv", WORDS), {}, ("free text in id", "Table(ignore=('id',))")),

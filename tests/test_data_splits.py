@@ -172,7 +172,7 @@ def test_impossible_splits_are_refused(
 def test_rows_without_a_label_are_left_out_or_refused(factors: int) -> None:
     x, labels = np.arange(60.0).reshape(30, 2), np.arange(30.0 * factors).reshape(30, factors).squeeze()
     labels[[3, 7]], x[3] = np.nan, np.inf
-    with pytest.raises(DataError, match=r"`labels` are missing or infinite in . places.*drop_missing=True"):
+    with pytest.raises(DataError, match=r"`labels` have no finite value in 2 of 30 rows.*drop_missing=True"):
         vd.open((np.arange(60.0).reshape(30, 2), labels), context=True)
     data = vd.open((x, labels), drop_missing=True, context=True, validation=0, test=0, transforms=())
     assert sorted(data.train.x[:, 0].tolist()) == [2.0 * i for i in range(30) if i not in (3, 7)]

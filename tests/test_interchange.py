@@ -221,6 +221,11 @@ def test_a_run_of_a_frame_is_used_on_another(tmp_path: Path) -> None:
     assert found.column_names == ("size", "colour", "sold", "count")
 
 
+def test_masked_labels_are_missing() -> None:
+    labels = np.ma.masked_less(np.arange(len(VECTORS)), 2)
+    assert f"Labels are not used: 2 of {len(VECTORS)} rows" in vk.data.open((VECTORS, labels)).describe()
+
+
 @pytest.mark.parametrize("form", [lambda x: x, lambda x: {"x": x}, list, lambda x: {"train": x}])
 def test_masked_values_are_missing(form: Callable[[Any], Any]) -> None:
     masked = np.ma.masked_where([[False, True, False], *[[False] * 3] * 11], VECTORS)

@@ -203,6 +203,12 @@ def test_classes_that_the_model_does_not_know_are_refused(classes: list[Any], to
     assert "the model is conditional on blue, green, red" in said
 
 
+def test_rows_without_labels_are_refused_by_a_conditional_model(runs: Path) -> None:
+    np.save("other.npy", np.ones((4, 5)))
+    told = "`other` has no labels, and the model is conditional on blue, green, red. Give data with labels."
+    assert told in refused("evaluate", runs / "classes", "--data=other.npy")
+
+
 def test_labels_that_some_rows_lack_are_left_out(runs: Path) -> None:
     x = np.random.default_rng(1).normal(3.0, 2.0, (6, 5))
     np.savez("other.npz", x=x, y=np.array([0, 1, np.nan] * 2))
@@ -210,7 +216,7 @@ def test_labels_that_some_rows_lack_are_left_out(runs: Path) -> None:
     assert len(Path("scores.csv").read_text().splitlines()) == 7
     data = vk.data.open("other.npz", validation=0, test=0)
     assert data.train.labels is None
-    assert "Labels are not used, as there are 2 of 6 rows without a label." in data.describe()
+    assert "Labels are not used: 2 of 6 rows without a label." in data.describe()
 
 
 CHANGES: dict[str, Callable[[Array], Array]] = {

@@ -14,6 +14,7 @@ FLAGS = {
     "clip=1.0": "--clip 1",
     "relaxed=True": "--likelihood.relaxed true",
     "sample=True": "--sample",
+    "the transform Binarize": "--data.transforms '[{class_path: Binarize}]'",
 }
 TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 OPTION = rf"(Table|ArrayFile)\((\w+)=(True|\.\.\.|{TEXT}|\((?:{TEXT},? ?)+\))\)"

@@ -80,7 +80,7 @@ def as_numbers(x: Array | Tensor) -> Array:
             raise DataError("A tensor is sparse, and rows are read with all their values. Give its to_dense().")
         x = x.detach().cpu()
         return np.asarray((x.float() if x.is_floating_point() and x.element_size() < 4 else x).numpy())
-    if np.ma.is_masked(x):
+    if np.ma.is_masked(x) and x.dtype.kind in "biuf":
         return np.ma.filled(np.ma.asarray(x).astype(np.result_type(x, np.float32)), np.nan)
     return np.asanyarray(x)
 
@@ -152,7 +152,7 @@ def _stacked(labels: Sequence[Any] | Array | Tensor, name: str) -> Array:
     """Turn labels, one a row, into an array of shape (N,) or (N, F)."""
     plain = [as_numbers(x) if isinstance(x, Tensor) else x for x in labels] if isinstance(labels, list) else labels
     try:
-        return as_numbers(plain) if isinstance(plain, Tensor) else np.asarray(plain)
+        return as_numbers(plain) if isinstance(plain, Tensor | np.ma.MaskedArray) else np.asarray(plain)
     except ValueError as error:
         raise DataError(
             f"The labels of the {name} differ in shape. Give each row one label, or as many factors."

@@ -39,9 +39,9 @@ def encode_labels(
     together = np.concatenate(list(flat.values()))
     if together.dtype.kind not in "biufUS":
         raise DataError(f"`labels` are of type {together.dtype}, neither numbers nor words.")
-    if together.dtype.kind == "f" and not np.isfinite(together).all():
+    if (bad := unlabelled(together)).any():
         raise DataError(
-            f"`labels` are missing or infinite in {int((~np.isfinite(together)).sum()):,} places. Leave these rows out with "
+            f"`labels` have no finite value in {int(bad.sum()):,} of {len(bad):,} rows. Leave these rows out with "
             f"drop_missing=True, or fill them in before."
         )
     if together.ndim == 2 or (together.dtype.kind == "f" and (together != np.floor(together)).any()):

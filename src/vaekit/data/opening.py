@@ -97,8 +97,9 @@ def _checked(found: Source) -> Source:
         numbers = numeric(values, found.name) if isinstance(values, np.ndarray) else values
         x[part] = stored(numbers) if isinstance(numbers, np.memmap) else numbers
         if not math.prod(values.shape):
+            which = "it" if part == "all" else f"its {part} part"
             raise DataError(
-                f"`{found.name}` is empty: its {part} part has shape {values.shape}. Give at least one row and one value."
+                f"`{found.name}` is empty: {which} has shape {values.shape}. Give at least one row and one value."
             )
     shapes = {part: values.shape[1:] for part, values in x.items()}
     if len(set(shapes.values())) > 1:
@@ -154,7 +155,7 @@ def with_labels(found: Source, drop: bool) -> Source:
 def _labelled_or_not(found: Source) -> Source:
     """Leave labels out that some rows lack, where the model is not given them."""
     flags = _unlabelled(found)
-    told = f"Labels are not used, as there are {_told_unlabelled(found, flags)}."
+    told = f"Labels are not used: {_told_unlabelled(found, flags)}."
     return replace(found, labels={}, label_names=(), report=f"{found.report} {told}".strip()) if flags else found
 
 

@@ -122,6 +122,11 @@ def _opened(way: Mapping[str, Any], known: Mapping[str, Any] | None) -> Dataset:
     if known is None:
         return data_room.open(**way)
     source = replace(read(way["source"], way["options"]), units=Units(**known["units"]))
+    if known.get("context") and set(source.labels) != set(source.x):
+        names = listed([str(name) for name in known["label_names"]])
+        raise DataError(
+            f"`{source.name}` has no labels, and the model is conditional on {names}. Give data with labels."
+        )
     if known.get("context") and known.get("classes") and source.labels:
         labelled = with_labels(source, bool(way.get("drop_missing")))
         source = _by_known_classes(labelled, tuple(map(str, known["label_names"])))
