@@ -10,7 +10,7 @@ from catalogue_likelihoods import LATENT, Constant
 from torch import Tensor, nn
 
 from vaekit import likelihoods
-from vaekit.errors import ConfigError
+from vaekit.errors import ConfigError, ShapeError
 from vaekit.likelihoods import ElementScale, FixedScale, OptimalScale
 
 ROWS = 4
@@ -106,6 +106,13 @@ def test_a_number_stands_for_a_fixed_scale():
 
 def test_a_width_is_a_shape():
     assert likelihoods.Normal(LINEAR, 4, likelihoods.SharedScale(shape=4)).scale.raw.shape == (4,)
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 4), (2, 4)])
+@pytest.mark.parametrize("make", [likelihoods.Normal, likelihoods.StudentT, likelihoods.NegativeBinomial])
+def test_scales_of_a_shape_that_does_not_broadcast_to_events_are_refused(make, shape):
+    with pytest.raises(ShapeError, match=r"does not broadcast to events of shape \(4,\), as \w+ has them"):
+        make(LINEAR, 4, likelihoods.SharedScale(shape=shape))
 
 
 def test_half_a_unit_of_variance_is_the_sum_of_squares(float64):

@@ -33,6 +33,17 @@ def numel(size: int | Sequence[int]) -> int:
     return prod(as_shape(size))
 
 
+def broadcasts(shape: Shape, onto: Shape) -> bool:
+    """Tell whether a tensor of a shape broadcasts to another shape.
+
+    Example:
+        >>> broadcasts((3, 1, 1), (3, 28, 28)), broadcasts((3,), (1,)), broadcasts((1, 3), (3,))
+        (True, False, False)
+    """
+    pairs = zip(reversed(shape), reversed(onto), strict=False)
+    return len(shape) <= len(onto) and all(size in (1, whole) for size, whole in pairs)
+
+
 def apply_to_latents(network: nn.Module, z: Tensor, *context: Tensor) -> Tensor:
     """Apply a network that knows one batch dimension to latents with any number of sample dimensions.
 

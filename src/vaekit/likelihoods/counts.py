@@ -60,7 +60,7 @@ class Overdispersed(Counts):
         self, network: nn.Module, event_shape: int | Sequence[int], dispersion: Scale | float | None = None
     ) -> None:
         super().__init__(network, event_shape)
-        self.dispersion = as_scale(dispersion, ElementScale(), type(self).__name__)
+        self.dispersion = as_scale(dispersion, ElementScale(), type(self).__name__, self.event_shape)
         self.parameters_per_element = 1 + self.dispersion.parameters_per_element + self.further
 
     def negative_binomial(self, log_mean: Tensor, raw: Sequence[Tensor]) -> distributions.NegativeBinomial:

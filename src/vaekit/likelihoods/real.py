@@ -33,7 +33,7 @@ class LocationScale(Likelihood):
         self, network: nn.Module, event_shape: int | Sequence[int], scale: Scale | float | None = None
     ) -> None:
         super().__init__(network, event_shape)
-        self.scale = as_scale(scale, SharedScale(), type(self).__name__, self.family.power)
+        self.scale = as_scale(scale, SharedScale(), type(self).__name__, self.event_shape, self.family.power)
         self.couples_batch = self.scale.couples_batch
         self.parameters_per_element = 1 + self.scale.parameters_per_element
 
@@ -112,8 +112,8 @@ class StudentT(Likelihood):
         df: Scale | float | None = None,
     ) -> None:
         super().__init__(network, event_shape)
-        self.scale = as_scale(scale, SharedScale(), "StudentT")
-        self.df = as_scale(df, SharedScale(4.0), "StudentT")
+        self.scale = as_scale(scale, SharedScale(), "StudentT", self.event_shape)
+        self.df = as_scale(df, SharedScale(4.0), "StudentT", self.event_shape)
         self.parameters_per_element = 1 + self.scale.parameters_per_element + self.df.parameters_per_element
 
     def forward(self, *given: Tensor) -> distributions.StudentT:

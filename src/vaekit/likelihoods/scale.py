@@ -25,8 +25,8 @@ from vaekit.arguments import require_count, require_object
 from vaekit.batch_mean import batch_mean
 from vaekit.distributions import LocationScale
 from vaekit.distributions.special import bounded
-from vaekit.errors import ConfigError
-from vaekit.shapes import as_shape
+from vaekit.errors import ConfigError, ShapeError
+from vaekit.shapes import Shape, as_shape, broadcasts
 
 MAX_LOG = 10.0
 
@@ -48,8 +48,8 @@ class Scale(nn.Module, ABC):
     def forward(self, *raw: Tensor) -> Tensor:
         """Return the parameter's logarithm, which broadcasts to (*S, B, *event), from its share of the network's output."""
 
-    def bind(self, power: int | None, owner: str) -> None:
-        """Learn whose parameter this is, and the `power` of its family (`vaekit.distributions.LocationScale`), if any."""
+    def bind(self, owner: str, event_shape: Shape, power: int | None) -> None:
+        """Learn whose parameter this is, of which events, and the `power` of its family, if any (`LocationScale`)."""
 
     def attach(self, distribution: LocationScale) -> Distribution:
         """Return what stands for a distribution that was built with this scale."""
@@ -96,6 +96,7 @@ class SharedScale(Scale):
 
     Raises:
         ConfigError: if `initial` is not above 0, or its logarithm is beyond the bound.
+        ShapeError: from a likelihood, if `shape` does not broadcast to its events.
 
     Example:
         >>> import vaekit as vk
@@ -108,6 +109,13 @@ class SharedScale(Scale):
         self.initial, self.shape = initial, as_shape(shape)
         raw = math.atanh(_log(initial, "initial", "SharedScale") / MAX_LOG)
         self.raw = nn.Parameter(torch.full(self.shape, raw))
+
+    def bind(self, owner: str, event_shape: Shape, power: int | None) -> None:
+        if not broadcasts(self.shape, event_shape):
+            raise ShapeError(
+                f"`shape` of SharedScale is {self.shape}, which does not broadcast to events of shape {event_shape}, as {owner} "
+                f"has them. Give (), or the event's shape, with 1 for each dimension that shares a number."
+            )
 
     def forward(self, *raw: Tensor) -> Tensor:
         return MAX_LOG * self.raw.tanh()
@@ -173,7 +181,7 @@ class OptimalScale(Scale):
         self.register_buffer("moment", torch.zeros(()))
         self.register_buffer("weight", torch.zeros(()))
 
-    def bind(self, power: int | None, owner: str) -> None:
+    def bind(self, owner: str, event_shape: Shape, power: int | None) -> None:
         if power is None:
             raise ConfigError(
                 f"{owner} was given OptimalScale, but its best value has no closed form (only the scales of Normal and "
@@ -247,11 +255,13 @@ def logarithms(raw: Iterable[Tensor], *scales: Scale) -> list[Tensor]:
     return [scale(*islice(rest, scale.parameters_per_element)) for scale in scales]
 
 
-def as_scale(scale: Scale | float | None, default: Scale, owner: str, power: int | None = None) -> Scale:
+def as_scale(
+    scale: Scale | float | None, default: Scale, owner: str, event_shape: Shape, power: int | None = None
+) -> Scale:
     """Read a number as a fixed scale, and nothing as the default; bind it to its owner."""
     require_object("scale", scale)
     chosen = default if scale is None else scale if isinstance(scale, Scale) else FixedScale(scale)
-    chosen.bind(power, owner)
+    chosen.bind(owner, event_shape, power)
     return chosen
 
 
