@@ -221,6 +221,31 @@ def test_a_run_of_a_frame_is_used_on_another(tmp_path: Path) -> None:
     assert found.column_names == ("size", "colour", "sold", "count")
 
 
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (pd.DataFrame({"hue": np.linspace(0, 1, len(X)), "age": np.arange(len(X))}), ("hue", "age")),
+        (pd.DataFrame({"hue": np.linspace(0, 1, len(X))}), ("hue",)),
+        (pd.Series(np.linspace(0, 1, len(X)), name="hue"), ("hue",)),
+        (pd.Series(np.linspace(0, 1, len(X))), ("factor 1",)),
+        (pd.DataFrame({"colour": ["red", "blue"] * (len(X) // 2)}), ("blue", "red")),
+        (pd.DataFrame({"class": [0, 1] * (len(X) // 2)}), ("0", "1")),
+    ],
+)
+def test_factors_are_called_as_the_columns_of_a_frame(labels: Any, names: tuple[str, ...]) -> None:
+    assert vk.data.open((X, labels)).label_names == names
+
+
+def test_factors_that_only_the_run_or_only_other_data_names(tmp_path: Path) -> None:
+    factors = np.stack([np.linspace(0, 1, len(X)), np.arange(len(X))], 1)
+    named = pd.DataFrame(factors, columns=["hue", "age"])
+    for own, other in ((factors, named), (named, factors)):
+        folder = tmp_path / type(own).__name__
+        data = vk.data.open((X, own), context=True)
+        vk.fit(vk.compose(data, latent=2), data=data, run=folder, epochs=1, progress=False)
+        assert len(vk.load(folder, data=(X, other)).score(samples=1)["rate"]) > 0
+
+
 def test_masked_labels_are_missing() -> None:
     labels = np.ma.masked_less(np.arange(len(VECTORS)), 2)
     assert f"Labels are not used: 2 of {len(VECTORS)} rows" in vk.data.open((VECTORS, labels)).describe()

@@ -58,15 +58,26 @@ def read_rows(rows: Rows, options: Options | None, name: str) -> Source:
 
 
 def labelled(source: Source, labels: Sequence[object] | Array | Tensor) -> Source:
-    """Give a source labels: numbers, words, or rows of factors; of None alone, none.
+    """Give a source labels: numbers, words, or rows of factors, which a DataFrame names; of None alone, none.
 
     Raises:
         DataError: if they are something else.
     """
     if isinstance(labels, list) and all(label is None for label in labels):
         return source
-    values, names = _encoded(_stacked(labels, source.name))
-    return replace(source, labels={"all": values}, label_names=names, label_column="")
+    columns = _names_of(labels)
+    stacked = _stacked(labels, source.name)
+    values, classes = _encoded(stacked[:, 0] if len(columns) == 1 and stacked.ndim == 2 else stacked)
+    factors = columns if len(columns) > 1 else ()
+    return replace(source, labels={"all": values}, label_names=classes or factors, label_column="".join(columns[:1]))
+
+
+def _names_of(labels: object) -> tuple[str, ...]:
+    """Return the names that labels have as the columns of a DataFrame, or as a Series."""
+    if not hasattr(labels, "to_numpy"):
+        return ()
+    name = getattr(labels, "name", None)
+    return tuple(map(str, getattr(labels, "columns", () if name is None else (name,))))
 
 
 def as_numbers(x: Array | Tensor) -> Array:

@@ -175,5 +175,5 @@ def _refuse_other_events(data: Dataset, events: Mapping[str, Any]) -> None:
 
 
 def _are_alike(names: tuple[str, ...], others: tuple[str, ...]) -> bool:
-    """Tell whether labels have the same names, or are one factor each, which only a table names."""
-    return names == others or (len(names) == len(others) == 1 and numbered(1) in (names, others))
+    """Tell whether labels have the same names, or are as many factors, which arrays do not name."""
+    return names == others or (len(names) == len(others) and numbered(len(names)) in (names, others))
