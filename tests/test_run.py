@@ -241,11 +241,7 @@ def test_a_sampled_table_opens_as_the_data_did(runs: Path) -> None:
         ),
         ("classes", "gren", "did you mean `green`?"),
         ("classes", "3", "blue, green, red"),
-        (
-            "factors",
-            None,
-            "conditional on 2 numbers: factor 1, factor 2. Give them in this order, with commas between them",
-        ),
+        ("factors", None, "2 numbers: factor 1, factor 2. Give them in this order, with commas between them"),
         ("factors", "nan,1", "conditional on 2 numbers"),
         ("factors", "1", "conditional on 2 numbers"),
         ("factors", "much,more", "conditional on 2 numbers"),

@@ -6,7 +6,7 @@ What does not go together is refused before the first step, and a folder that wa
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import partial
 from itertools import islice
@@ -87,7 +87,6 @@ def fit(
         Run(not kept, data='array', epochs=1, step=1)
     """
     from vaekit.training.engine import make_fabric
-    from vaekit.training.loop import Trainer
 
     refuse_classes(model, objective, after_epoch)
     objective, chosen = ELBO() if objective is None else objective, make_settings(settings)
@@ -99,19 +98,35 @@ def fit(
         place = by_first(fabric, partial(claim.take, resume))
         by_first(fabric, partial(refuse_another, folder if place.resumes else None, model, objective, dataset))
         keep = partial(write_config, folder, model, objective, dataset, chosen, config or {})
-        trainer = None
-        try:
-            if not place.resumes:
-                by_first(fabric, keep)
-            trainer = Trainer(model, objective, dataset, chosen, folder, place.resumes, fabric)
-            trainer.after_epoch, begun = after_epoch, trainer.taken
-            if place.resumes and trainer.progress.epoch < chosen.epochs:
-                by_first(fabric, keep)
-            progress = trainer.run()
-        except Exception as error:
-            _refuse_start(error, place, 0 if trainer is None else trainer.taken)
-            raise
-        return _finished(trainer, Run(model, objective, dataset, folder, progress, trainer.taken - begun))
+        fitted = Run(model, objective, dataset, folder)
+        return _trained(fitted, chosen, place, fabric, partial(by_first, fabric, keep), after_epoch)
+
+
+def _trained(
+    run: Run,
+    settings: Settings,
+    place: Place,
+    fabric: Fabric,
+    keep: Callable[[], object],
+    after_epoch: AfterEpoch | None,
+) -> Run:
+    """Train a run in its place, where its configuration is kept as soon as it is known to begin or to go on."""
+    from vaekit.training.loop import Trainer
+
+    trainer = None
+    try:
+        if not place.resumes:
+            keep()
+        trainer = Trainer(run.model, run.objective, run.needs_data(), settings, run.folder, place.resumes, fabric)
+        trainer.after_epoch, begun = after_epoch, trainer.taken
+        if place.resumes and trainer.progress.epoch < settings.epochs:
+            keep()
+        run.progress = trainer.run()
+    except Exception as error:
+        _refuse_start(error, place, 0 if trainer is None else trainer.taken)
+        raise
+    run.steps_this_fit = trainer.taken - begun
+    return _finished(trainer, run)
 
 
 def _opened(data: Openable | Dataset | None, model: VAE) -> Dataset:

@@ -170,10 +170,8 @@ def evaluate(
     Example:
         >>> import torch
         >>> import vaekit as vk
-        >>> posterior = vk.posteriors.DiagonalNormal(vk.networks.MLP(9, 4))
-        >>> likelihood = vk.likelihoods.Bernoulli(vk.networks.MLP(2, 9), (1, 3, 3))
-        >>> model = vk.VAE(vk.priors.StandardNormal(2), posterior, likelihood)
-        >>> vk.evaluation.evaluate(model, [torch.ones(5, 1, 3, 3)]).examples
+        >>> model = vk.compose("digits", latent=2)
+        >>> vk.evaluation.evaluate(model, [torch.ones(5, 1, 8, 8)], samples=10).examples
         5
     """
     no_bound = None if has_bound(model) else NO_BOUND

@@ -40,7 +40,7 @@ def describe_model(model: VAE, given: Sequence[Tensor]) -> dict[str, Any] | None
             return described
     except Exception as error:
         reason = str(error)
-    warnings.warn(f"vaekit.load will need a model like this one, as `model=`. {reason}", UserWarning, stacklevel=5)
+    warnings.warn(f"vaekit.load will need a model like this one, as `model=`. {reason}", UserWarning, stacklevel=6)
     return None
 
 
