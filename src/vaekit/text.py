@@ -1,8 +1,10 @@
-"""Words that messages share."""
+"""Words that messages and tables share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+RELAXED = "relaxed_"  # before the name of a number that is no likelihood, or of a bound that is none
 
 
 def listed(names: Sequence[str]) -> str:

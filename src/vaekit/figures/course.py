@@ -16,6 +16,7 @@ from vaekit.errors import ShapeError
 from vaekit.figures.charts import Floats, blank, color, describe, legend_beside, panels
 from vaekit.figures.exhibit import Illustration
 from vaekit.figures.limits import farthest, limit, told
+from vaekit.text import RELAXED
 
 History: TypeAlias = Mapping[str, Mapping[str, Sequence[float]]]
 
@@ -30,7 +31,7 @@ TITLES = {
     "learning_rate": "learning rate",
 }
 RELAXED_TITLES = {"bound": "bound (relaxed, none on log p(x))", "distortion": "distortion (relaxed, no likelihood)"}
-RELAXED, NO_BOUND = "relaxed_", " (relaxed, no bound)"
+NO_BOUND = " (relaxed, no bound)"
 NOT_A_LIKELIHOOD = "The likelihood is relaxed: these are cross-entropies of grey values, not likelihoods."
 POSTERIOR = ("posterior_mean", "posterior_mean_std", "posterior_log_variance")
 UNITLESS = ("beta", "learning_rate", "temperature", "gradient_norm", *POSTERIOR)

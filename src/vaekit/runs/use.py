@@ -31,6 +31,7 @@ from vaekit.evaluation.scorable import scorable
 from vaekit.evaluation.scorer import is_normalised, scorer
 from vaekit.model import VAE
 from vaekit.runs.description import MODEL, describe_events, read_yaml, rebuilt
+from vaekit.text import RELAXED
 
 if TYPE_CHECKING:
     from vaekit.runs.run import Run
@@ -143,7 +144,7 @@ class Use:
     @property
     def scores(self) -> tuple[str, ...]:
         """The names of the scores of a row: one where no bound on log p(x) exists; relaxed where they are no likelihoods."""
-        relaxed = "" if is_normalised(self.model.likelihood) else "relaxed_"
+        relaxed = "" if is_normalised(self.model.likelihood) else RELAXED
         scores = (f"{relaxed}log_likelihood", f"{relaxed}distortion", "rate")
         return scores if has_bound(self.model) else scores[1:2]
 

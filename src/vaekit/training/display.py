@@ -9,7 +9,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vaekit.training.meter import RELAXED, Row
+from vaekit.text import RELAXED
+from vaekit.training.meter import Row
 
 WIDE = 100
 PARTS = {"distortion": "D", f"{RELAXED}distortion": "D", "rate": "R", "prior_cost": "C"}

@@ -28,10 +28,11 @@ from vaekit.evaluation.scorer import is_normalised
 from vaekit.memory import kept_memory
 from vaekit.model import VAE
 from vaekit.objectives import Objective, Terms
+from vaekit.text import RELAXED
 from vaekit.training.display import Display
 from vaekit.training.engine import ShardedStrategy, make_fabric
 from vaekit.training.graph import NORM, Capture, GraphedStep, make_capture
-from vaekit.training.meter import RELAXED, Meter, Reading, Row
+from vaekit.training.meter import Meter, Reading, Row
 from vaekit.training.options import options_of
 from vaekit.training.processes import Agreement, Wish, by_first
 from vaekit.training.recorder import Recorder

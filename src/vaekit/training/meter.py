@@ -13,10 +13,11 @@ from torch import Tensor
 
 from vaekit.evaluation.representation import posterior_mean
 from vaekit.objectives import Terms
+from vaekit.text import RELAXED
 
 Row: TypeAlias = dict[str, float]
 Kept: TypeAlias = dict[str, Any]
-RELAXED, OF_THE_LIKELIHOOD = "relaxed_", ("bound", "distortion")
+OF_THE_LIKELIHOOD = ("bound", "distortion")
 FIRST = ("loss", "bound", f"{RELAXED}bound", "distortion", "rate", "prior_cost")
 PARTS = {"latent": "latent_rates", "group": "group_rates", "total": "total_rates"}
 LARGE = 2**12  # more numbers than these are summed batch by batch, while the cache holds them
@@ -113,7 +114,7 @@ def kept_of(terms: Terms) -> Kept:
     """Take those terms of a batch that are averaged, by what they are: a bound and a rate are so called only where they are one."""
     kept: Kept = {"loss": terms.loss, "distortion": terms.distortion}
     if terms.is_divergence:
-        bound = "relaxed_bound" if terms.is_relaxed else "bound"
+        bound = f"{RELAXED}bound" if terms.is_relaxed else "bound"
         kept |= {bound: terms.bound, PARTS[terms.rates_of]: terms.rates}
     else:
         kept["prior_cost"] = terms.rate
